@@ -1,0 +1,35 @@
+# Every target sets up what it needs: .venv/ with uv inside it, then the project and its tools.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.PHONY: env demo test bench real clean
+.DEFAULT_GOAL := test
+
+$(STAMP): pyproject.toml constraints.txt
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	$(BIN)/uv pip install --system-certs --quiet --python $(BIN)/python -c constraints.txt -e '.[dev]'
+	@touch $@
+
+env: $(STAMP)
+
+demo: env
+	$(BIN)/cairn demo
+
+test: env
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m pytest
+
+bench: env
+	@for script in benchmarks/[a-z]*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+
+real: env
+	$(BIN)/python benchmarks/real/photos.py
+
+clean:
+	rm -rf $(VENV) demo runs
