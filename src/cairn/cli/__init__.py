@@ -1,0 +1,19 @@
+"""The ``cairn`` command: thin commands over the library's functions, each imported when called."""
+
+from __future__ import annotations
+
+import sys
+
+from cairn.cli.app import app
+from cairn.errors import CairnError
+
+__all__ = ["main"]
+
+
+def main() -> None:
+    """Run the command line; a user's fault prints its three lines and exits 2."""
+    try:
+        app(prog_name="cairn")
+    except CairnError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
