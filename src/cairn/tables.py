@@ -1,0 +1,339 @@
+"""Embedding tables: ids, landmarks, paths and unit vectors of one model, kept as a Lance dataset.
+
+A table folder holds ``vectors.lance/``. Rows are committed batch by batch, so that an interrupted
+writer loses at most its last batch; until the writer finishes, the folder carries a mark and
+readers refuse it. The table does not know what made its vectors beyond the model's fingerprint.
+
+Legend of shapes: N rows, D embedding dimensions.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from cairn.domain import Float32
+from cairn.errors import CairnError
+from cairn.runs import atomic_folder
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+DATASET_NAME = "vectors.lance"
+FORMAT_VERSION = 1
+UNIT_TOLERANCE = 1e-3
+"""How far a vector's length may lie from 1; float32 normalisation stays within 1e-6."""
+
+_UNFINISHED = "unfinished"
+_COLUMNS = ("image_id", "landmark_id", "path")
+_KEYS = ("cairn.format", "cairn.fingerprint", "cairn.dimension")
+
+
+@dataclass(frozen=True, eq=False)
+class EmbeddingTable:
+    """Images as unit vectors, with the fingerprint of the model that made them.
+
+    Args:
+        image_ids: N different ids.
+        landmark_ids: N landmarks; "" for an image of no known landmark.
+        paths: N files, as the manifest named them.
+        vectors: (N, D) float32, unit length within ``UNIT_TOLERANCE``.
+        fingerprint: The model's fingerprint.
+
+    Raises:
+        CairnError: No rows, columns of different lengths, repeated ids, or vectors that are not
+            finite unit vectors.
+    """
+
+    image_ids: list[str]
+    landmark_ids: list[str]
+    paths: list[str]
+    vectors: Float32
+    fingerprint: str
+
+    def __post_init__(self) -> None:
+        if not self.image_ids:
+            raise CairnError(
+                "an embedding table needs at least one image",
+                todo="check that the manifest has rows of the role that was embedded",
+            )
+        if not self.fingerprint:
+            raise CairnError("an embedding table needs the fingerprint of the model that made it")
+        check_rows(self.image_ids, self.landmark_ids, self.paths, self.vectors)
+
+    def __len__(self) -> int:
+        return len(self.image_ids)
+
+    @property
+    def dimension(self) -> int:
+        """D."""
+        return int(self.vectors.shape[1])
+
+    @classmethod
+    def read(cls, folder: Path) -> EmbeddingTable:
+        """Return the table in ``folder``: a table folder, or the Lance dataset itself.
+
+        The vectors are one contiguous array, without a copy where the dataset has one fragment.
+
+        Raises:
+            CairnError: The folder is missing, holds no embedding table, or one whose writing was
+                interrupted or whose contents fail the checks of this class.
+        """
+        folder = Path(folder)
+        if (folder / _UNFINISHED).exists():
+            raise CairnError(
+                "this embedding table is not finished: its writing was interrupted",
+                where=folder,
+                todo="run the same `cairn embed` command again; it continues where it stopped",
+            )
+        dataset = _open(_dataset_path(folder))
+        fingerprint, dimension = _metadata(dataset, folder)
+        rows = dataset.count_rows()
+        columns: dict[str, list[str]] = {name: [] for name in _COLUMNS}
+        blocks = []
+        for batch in dataset.to_batches(batch_size=max(rows, 1)):
+            for name in _COLUMNS:
+                columns[name].extend(batch.column(name).to_pylist())
+            values = batch.column("vector").flatten().to_numpy(zero_copy_only=True)
+            blocks.append(values.reshape(-1, dimension))
+        vectors = blocks[0] if len(blocks) == 1 else _stacked(blocks, rows, dimension)
+        try:
+            return cls(
+                columns["image_id"], columns["landmark_id"], columns["path"], vectors, fingerprint
+            )
+        except CairnError as error:
+            raise CairnError(error.what, where=folder, todo=error.todo) from None
+
+    def write(self, folder: Path) -> None:
+        """Write the table to a new ``folder``, whole or not at all.
+
+        Raises:
+            CairnError: ``folder`` holds something already.
+        """
+        lance = _lance()
+        with atomic_folder(Path(folder)) as temporary:
+            rows = _arrow(
+                self.image_ids, self.landmark_ids, self.paths, self.vectors, self.fingerprint
+            )
+            lance.write_dataset(rows, str((temporary / DATASET_NAME).absolute()), mode="create")
+
+
+class TableWriter:
+    """Appends batches to a table folder, each committed whole; opening it again continues.
+
+    Use it as a context manager: leaving the block without an error finishes the table.
+
+    Args:
+        folder: The table folder; made where missing.
+        fingerprint: The fingerprint of the model whose vectors follow.
+        dimension: D.
+
+    Raises:
+        CairnError: ``folder`` has a table of another model or dimension.
+    """
+
+    def __init__(self, folder: Path, *, fingerprint: str, dimension: int) -> None:
+        self.folder = Path(folder)
+        self._fingerprint, self._dimension = fingerprint, dimension
+        self._path = self.folder / DATASET_NAME
+        self._done: dict[str, tuple[str, str]] = {}
+        self.folder.mkdir(parents=True, exist_ok=True)
+        if (self._path / "_versions").is_dir():
+            self._resume()
+
+    def __enter__(self) -> TableWriter:
+        (self.folder / _UNFINISHED).touch()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if kind is None and self._done:
+            (self.folder / _UNFINISHED).unlink(missing_ok=True)
+
+    @property
+    def done_ids(self) -> frozenset[str]:
+        """The ids of the rows committed so far."""
+        return frozenset(self._done)
+
+    def done(self, image_id: str) -> tuple[str, str] | None:
+        """Return the landmark and path committed for ``image_id``, or None."""
+        return self._done.get(image_id)
+
+    def append(
+        self,
+        image_ids: Sequence[str],
+        landmark_ids: Sequence[str],
+        paths: Sequence[str],
+        vectors: Float32,
+    ) -> None:
+        """Commit rows: all of them or, after a crash, none.
+
+        Raises:
+            CairnError: An id was committed before, or the rows fail the checks of the table.
+        """
+        check_rows(image_ids, landmark_ids, paths, vectors, dimension=self._dimension)
+        repeated = next((name for name in image_ids if name in self._done), None)
+        if repeated is not None:
+            raise CairnError("this image is in the table already", where=repeated)
+        if not image_ids:
+            return
+        rows = _arrow(image_ids, landmark_ids, paths, vectors, self._fingerprint)
+        mode = "append" if self._done else "create"
+        _lance().write_dataset(rows, str(self._path.absolute()), mode=mode)
+        self._done.update(zip(image_ids, zip(landmark_ids, paths, strict=True), strict=True))
+
+    def _resume(self) -> None:
+        dataset = _open(self._path)
+        fingerprint, dimension = _metadata(dataset, self.folder)
+        if (fingerprint, dimension) != (self._fingerprint, self._dimension):
+            raise CairnError(
+                "the table here was made by another model and cannot be continued with this one: "
+                f"{fingerprint[:12]} ({dimension} dimensions) against "
+                f"{self._fingerprint[:12]} ({self._dimension})",
+                where=self.folder,
+                todo="embed into a new folder, or use the model that began this one",
+            )
+        for row in dataset.to_table(columns=list(_COLUMNS)).to_pylist():
+            self._done[row["image_id"]] = (row["landmark_id"], row["path"])
+
+
+def require_same_model(a: EmbeddingTable, b: EmbeddingTable, *, where: object) -> None:
+    """Refuse to compare vectors of different models.
+
+    Raises:
+        CairnError: The fingerprints or dimensions differ.
+    """
+    if (a.fingerprint, a.dimension) != (b.fingerprint, b.dimension):
+        raise CairnError(
+            "these embeddings come from different models and cannot be compared: "
+            f"{a.fingerprint[:12]} ({a.dimension} dimensions) and "
+            f"{b.fingerprint[:12]} ({b.dimension})",
+            where=where,
+            todo="embed both with the same model folder",
+        )
+
+
+def check_rows(
+    image_ids: Sequence[str],
+    landmark_ids: Sequence[str],
+    paths: Sequence[str],
+    vectors: Float32,
+    *,
+    dimension: int | None = None,
+) -> None:
+    """Refuse rows that no table may hold.
+
+    Raises:
+        CairnError: Columns of different lengths, a wrong dimension, repeated or empty ids,
+            vectors that are not float32, not finite or not of unit length.
+    """
+    if vectors.ndim != 2 or vectors.dtype != np.float32 or vectors.shape[1] < 1:
+        raise CairnError("vectors must be (N, D) float32", where=f"{vectors.shape} {vectors.dtype}")
+    if dimension is not None and vectors.shape[1] != dimension:
+        raise CairnError(f"vectors have {vectors.shape[1]} dimensions, the table {dimension}")
+    lengths = {len(image_ids), len(landmark_ids), len(paths), len(vectors)}
+    if len(lengths) > 1:
+        raise CairnError(f"columns of different lengths: {sorted(lengths)}")
+    if len(set(image_ids)) < len(image_ids) or "" in image_ids:
+        seen: set[str] = set()
+        for name in image_ids:
+            if name in seen or not name:
+                raise CairnError("image ids must be present and different", where=repr(name))
+            seen.add(name)
+    norms = np.sqrt(np.einsum("nd,nd->n", vectors, vectors))
+    bad = np.flatnonzero(~(np.abs(norms - 1.0) <= UNIT_TOLERANCE))
+    if bad.size:
+        row = int(bad[0])
+        raise CairnError(
+            f"{bad.size} vectors are not of unit length (the first has length {norms[row]:g})",
+            where=f"image {image_ids[row]!r}, row {row}",
+            todo="embed these images again; a model with NaN or all-zero weights does this",
+        )
+
+
+def _lance() -> Any:
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*not fork-safe.*", category=UserWarning)
+        import lance
+    return lance
+
+
+def _dataset_path(folder: Path) -> Path:
+    if not folder.is_dir():
+        raise CairnError(
+            "no such embedding folder", where=folder, todo="make it with `cairn embed`"
+        )
+    for path in (folder / DATASET_NAME, folder):
+        if (path / "_versions").is_dir():
+            return path
+    raise CairnError(
+        f"this folder holds no embedding table ({DATASET_NAME})",
+        where=folder,
+        todo="name the folder that `cairn embed` wrote",
+    )
+
+
+def _open(path: Path) -> Any:
+    try:
+        return _lance().dataset(str(path.absolute()))
+    except (ValueError, OSError) as error:
+        reason = str(error).splitlines()[0][:200]
+        raise CairnError(f"not a readable Lance dataset: {reason}", where=path) from None
+
+
+def _metadata(dataset: Any, where: Path) -> tuple[str, int]:
+    found = {k.decode(): v.decode() for k, v in (dataset.schema.metadata or {}).items()}
+    missing = {*_COLUMNS, "vector"} - set(dataset.schema.names)
+    if missing or not set(_KEYS) <= set(found):
+        raise CairnError(
+            "this Lance dataset is not an embedding table: it lacks "
+            + ", ".join(sorted(missing | (set(_KEYS) - set(found)))),
+            where=where,
+            todo="name a folder that `cairn embed` wrote",
+        )
+    if found["cairn.format"] != str(FORMAT_VERSION):
+        raise CairnError(
+            f"embedding table of format {found['cairn.format']}; this Cairn reads {FORMAT_VERSION}",
+            where=where,
+            todo="embed again, or use the Cairn that wrote it",
+        )
+    return found["cairn.fingerprint"], int(found["cairn.dimension"])
+
+
+def _arrow(
+    image_ids: Sequence[str],
+    landmark_ids: Sequence[str],
+    paths: Sequence[str],
+    vectors: Float32,
+    fingerprint: str,
+) -> pa.Table:
+    import pyarrow as pa
+
+    dimension = int(vectors.shape[1])
+    values = (str(FORMAT_VERSION), fingerprint, str(dimension))
+    fields = [pa.field(name, pa.string(), nullable=False) for name in _COLUMNS]
+    fields.append(pa.field("vector", pa.list_(pa.float32(), dimension), nullable=False))
+    schema = pa.schema(fields, metadata=dict(zip(_KEYS, values, strict=True)))
+    flat = pa.array(np.ascontiguousarray(vectors).reshape(-1))
+    arrays = [pa.array(list(column), pa.string()) for column in (image_ids, landmark_ids, paths)]
+    arrays.append(pa.FixedSizeListArray.from_arrays(flat, dimension))
+    return pa.table(arrays, schema=schema)
+
+
+def _stacked(blocks: list[Float32], rows: int, dimension: int) -> Float32:
+    vectors = np.empty((rows, dimension), dtype=np.float32)
+    start = 0
+    for block in blocks:
+        vectors[start : start + len(block)] = block
+        start += len(block)
+    return vectors
