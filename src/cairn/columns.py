@@ -1,0 +1,142 @@
+"""Parquet and CSV files as typed columns: the reading and writing beneath manifests.
+
+Ids are text wherever they come from, so that 00012 stays 00012. The module knows the names and
+types of a manifest's columns, and nothing of what they must hold together.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv
+import pyarrow.parquet
+
+from cairn.errors import CairnError
+from cairn.runs import atomic_write
+
+REQUIRED = ("image_id", "path", "landmark_id", "role")
+"""The columns without which a table is no manifest."""
+
+OPTIONAL_TEXTS = ("landmark_name", "category", "author", "license", "source_url", "sha256")
+"""Text columns a manifest may have; an empty value is read as null."""
+
+TEXTS = (*REQUIRED, "label_space", *OPTIONAL_TEXTS)
+"""The columns that hold text."""
+
+NUMBERS = {
+    "latitude": pa.float64(),
+    "longitude": pa.float64(),
+    "width": pa.int64(),
+    "height": pa.int64(),
+}
+"""The columns that hold numbers, and their types: degrees and pixels."""
+
+_SHOWN = 5
+
+
+def table_of(columns: Mapping[str, Sequence[Any]]) -> pa.Table:
+    """Return a table of equally long columns, the manifest's own with the manifest's types."""
+    lengths = {name: len(values) for name, values in columns.items()}
+    if len(set(lengths.values())) > 1:
+        raise CairnError("the columns differ in length", where=lengths)
+    arrays = {}
+    for name, values in columns.items():
+        if name in TEXTS:
+            texts = [None if value is None else str(value) for value in values]
+            arrays[name] = pa.array(texts, pa.string())
+        else:
+            arrays[name] = pa.array(values, NUMBERS.get(name))
+    return pa.table(arrays)
+
+
+def read_table(path: Path) -> pa.Table:
+    """Return the rows of any Parquet or CSV file; CSV gives strings, so that 00012 stays 00012.
+
+    Raises:
+        CairnError: The file is missing, empty, or not what its name says.
+    """
+    if not path.is_file():
+        todo = "name a .parquet or .csv file" if path.is_dir() else "check the path"
+        raise CairnError("file not found", where=path, todo=todo)
+    if path.stat().st_size == 0:
+        raise CairnError("the file is empty", where=path)
+    suffix = path.suffix.lower()
+    try:
+        if suffix in (".parquet", ".pq"):
+            return pa.parquet.read_table(path)
+        if suffix == ".csv":
+            return _read_csv(path)
+    except (pa.ArrowException, UnicodeDecodeError, csv.Error, OSError) as error:
+        kind = "CSV (UTF-8)" if suffix == ".csv" else "Parquet"
+        raise CairnError(f"not a readable {kind} file: {error}", where=path) from None
+    raise CairnError(f"a table's name ends in .parquet or .csv, not {suffix!r}", where=path)
+
+
+def write_table(table: pa.Table, path: Path) -> None:
+    """Write a table as Parquet, or as CSV where the name ends in .csv; whole or not at all."""
+    suffix = path.suffix.lower()
+    if suffix not in (".parquet", ".pq", ".csv"):
+        raise CairnError(f"a table's name ends in .parquet or .csv, not {suffix!r}", where=path)
+    with atomic_write(path) as temporary:
+        if suffix == ".csv":
+            pa.csv.write_csv(table, temporary, pa.csv.WriteOptions(quoting_style="needed"))
+        else:
+            pa.parquet.write_table(table, temporary, compression="zstd")
+
+
+def rows_text(mask: Any) -> str:
+    """Return ``rows 3, 8 and 2 more`` for the true values of a mask; the first row is 1."""
+    rows = np.flatnonzero(np.asarray(mask)) + 1
+    shown = ", ".join(str(row) for row in rows[:_SHOWN])
+    more = f" and {len(rows) - _SHOWN} more" if len(rows) > _SHOWN else ""
+    return f"row{'s' if len(rows) > 1 else ''} {shown}{more} (the first is 1)"
+
+
+def _read_csv(path: Path) -> pa.Table:
+    with path.open(encoding="utf-8-sig", newline="") as handle:
+        names = next(csv.reader(handle), [])
+    twice = {name for name in names if names.count(name) > 1}
+    if twice:
+        raise CairnError(f"column names stand twice: {', '.join(sorted(twice))}", where=path)
+    convert = pa.csv.ConvertOptions(column_types=dict.fromkeys(names, pa.string()))
+    parse = pa.csv.ParseOptions(newlines_in_values=True)
+    read = pa.csv.ReadOptions(use_threads=False)  # its errors then name the row
+    return pa.csv.read_csv(path, read, parse, convert)
+
+
+def as_texts(column: Any, name: str) -> Any:
+    """Return a column as strings; whole numbers that a writer stored as fractions lose the .0.
+
+    Raises:
+        CairnError: The column holds fractions, or what has no text.
+    """
+    if pa.types.is_floating(column.type):  # 12.0 is how some writers store an id beside a null
+        whole = pc.all(pc.equal(column, pc.round(column))).as_py()
+        if whole is False:
+            raise CairnError(f"column {name!r} holds fractions; ids are text or whole numbers")
+        column = column.cast(pa.int64())
+    try:
+        return column.cast(pa.string())
+    except pa.ArrowException as error:
+        raise CairnError(f"column {name!r} cannot be read as text: {error}") from None
+
+
+def as_numbers(column: Any, name: str) -> Any:
+    """Return a column in the type `NUMBERS` gives its name; empty text is null.
+
+    Raises:
+        CairnError: A value is no number.
+    """
+    if pa.types.is_string(column.type):
+        column = pc.utf8_trim_whitespace(column)
+        column = pc.if_else(pc.equal(column, ""), pa.scalar(None, pa.string()), column)
+    try:
+        return column.cast(NUMBERS[name])
+    except pa.ArrowException as error:
+        raise CairnError(f"column {name!r} must hold numbers: {error}") from None
