@@ -51,7 +51,7 @@ def table_of(columns: Mapping[str, Sequence[Any]]) -> pa.Table:
             texts = [None if value is None else str(value) for value in values]
             arrays[name] = pa.array(texts, pa.string())
         else:
-            arrays[name] = pa.array(values, NUMBERS.get(name))
+            arrays[name] = pa.array(values)
     return pa.table(arrays)
 
 

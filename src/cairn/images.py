@@ -47,6 +47,7 @@ a file a decompression bomb (half a gigabyte of RGB)."""
 
 _FORMATS = ["JPEG", "MPO", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "JPEG2000", "AVIF"]
 _ORIENTATION_TAG = 0x0112
+_FIRST_ON_ITS_SIDE = 5
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -91,6 +92,17 @@ def decode(source: Path | bytes, *, min_side: int | None = None) -> Image.Image:
     Raises:
         UnreadableImage: The file is missing, empty, truncated, no image, too large, or broken.
     """
+    return decode_sized(source, min_side=min_side)[0]
+
+
+def decode_sized(
+    source: Path | bytes, *, min_side: int | None = None
+) -> tuple[Image.Image, tuple[int, int]]:
+    """Return what `decode` returns, and the photograph's own upright (width, height) in pixels.
+
+    Raises:
+        UnreadableImage: As `decode`.
+    """
     try:
         handle: IO[bytes] = io.BytesIO(source) if isinstance(source, bytes) else source.open("rb")
     except FileNotFoundError:
@@ -117,20 +129,23 @@ def decode(source: Path | bytes, *, min_side: int | None = None) -> Image.Image:
             raise UnreadableImage(f"broken: {type(error).__name__}: {error}") from error
 
 
-def _decode(handle: IO[bytes], min_side: int | None) -> Image.Image:
+def _decode(handle: IO[bytes], min_side: int | None) -> tuple[Image.Image, tuple[int, int]]:
     with Image.open(handle, formats=_formats()) as opened:
-        width, height = opened.size
+        size = width, height = opened.size
         if width * height > MAX_PIXELS:
             raise UnreadableImage(f"too large: {width} x {height} pixels, over {MAX_PIXELS}")
-        if min_side is not None:
-            opened.draft(opened.mode, (min_side, min_side))
+        drafted = None if min_side is None else opened.draft(opened.mode, (min_side, min_side))
         opened.load()
-        turn = _UPRIGHT.get(_orientation(opened))
+        if drafted is None:
+            size = opened.size  # a TIFF is turned upright while loading
+        orientation = _orientation(opened)
         image = _to_rgb(opened)
+    turn = _UPRIGHT.get(orientation)
     if turn is not None:
         image = image.transpose(turn)
+        size = (size[1], size[0]) if orientation >= _FIRST_ON_ITS_SIDE else size
     image.info.clear()
-    return image
+    return image, size
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:

@@ -258,9 +258,10 @@ def _refuse_duplicates(image_ids: Any) -> None:
         return
     counted = pc.value_counts(image_ids)
     twice = counted.field("values").filter(pc.greater(counted.field("counts"), 1))
+    stands = "ids stand" if len(twice) > 1 else "id stands"
     shown = ", ".join(repr(image_id) for image_id in twice[:_SHOWN].to_pylist())
     raise CairnError(
-        f"{len(twice)} image id{'s' * (len(twice) > 1)} stand more than once: {shown}",
+        f"{len(twice)} image {stands} twice or more: {shown}",
         where=rows_text(pc.is_in(image_ids, twice)),
         todo="an image has one row; make image_id unique",
     )

@@ -1,0 +1,139 @@
+"""``cairn data``: photographs as people have them, made into a manifest."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cairn.cli.output import Json, emit
+from cairn.errors import CairnError
+
+if TYPE_CHECKING:
+    from cairn.manifest import Manifest
+
+data = typer.Typer(no_args_is_help=True, help="Make a manifest of photographs.")
+
+Output = Annotated[
+    Path, typer.Option("--output", "-o", help="The manifest to write: .parquet or .csv.")
+]
+LabelSpace = Annotated[
+    str | None, typer.Option("--label-space", help="What the landmark ids belong to.")
+]
+
+
+@data.command("folder")
+def folder(
+    root: Annotated[Path, typer.Argument(help="Photographs, one folder per landmark.")],
+    output: Output,
+    nonlandmarks: Annotated[
+        Path | None, typer.Option(help="Photographs of no landmark, for the penalty.")
+    ] = None,
+    queries: Annotated[
+        Path | None, typer.Option(help="Photographs to ask about, one folder per landmark.")
+    ] = None,
+    query_nonlandmarks: Annotated[
+        Path | None, typer.Option(help="Photographs to ask about that show no landmark.")
+    ] = None,
+    holdout: Annotated[
+        float, typer.Option(help="Share of each landmark's photographs that become queries.")
+    ] = 0.0,
+    seed: Annotated[int, typer.Option(help="Seed of the holdout.")] = 0,
+    label_space: LabelSpace = None,
+    as_json: Json = False,
+) -> None:
+    """Make a manifest of a plain tree: one folder per landmark, named after it."""
+    from cairn.manifest import DEFAULT_LABEL_SPACE
+    from cairn.sources.folder import read_folder
+
+    found = read_folder(
+        root,
+        nonlandmarks=nonlandmarks,
+        queries=queries,
+        query_nonlandmarks=query_nonlandmarks,
+        holdout=holdout,
+        seed=seed,
+        label_space=label_space or DEFAULT_LABEL_SPACE,
+    )
+    extra = {"num_skipped": len(found.skipped)}
+    _finish(found.manifest, output, found.notes, extra, as_json=as_json)
+
+
+@data.command("csv")
+def csv(
+    file: Annotated[Path, typer.Argument(help="A .csv or .parquet table of images.")],
+    output: Output,
+    column: Annotated[
+        list[str] | None,
+        typer.Option(help="OURS=THEIRS, such as landmark_id=label; else guessed by name."),
+    ] = None,
+    role_map: Annotated[
+        list[str] | None,
+        typer.Option(help="VALUE=ROLE of the role column, such as index=nonlandmark or x=drop."),
+    ] = None,
+    root: Annotated[
+        Path | None, typer.Option(help="Where relative paths start; else the table's folder.")
+    ] = None,
+    label_space: LabelSpace = None,
+    as_json: Json = False,
+) -> None:
+    """Make a manifest of any table of images; columns and roles are guessed where not told."""
+    from cairn.manifest import DEFAULT_LABEL_SPACE
+    from cairn.sources.tabular import read_contents
+
+    found = read_contents(
+        file,
+        columns=_pairs(column, "--column"),
+        roles=_pairs(role_map, "--role-map"),
+        root=root,
+        label_space=label_space or DEFAULT_LABEL_SPACE,
+    )
+    told = [f"{ours} is the column {theirs!r}" for ours, theirs in found.columns.items()]
+    told += [f"{value!r} is the role {role}" for value, role in found.roles.items()]
+    extra = {"columns": dict(found.columns), "role_map": dict(found.roles)}
+    _finish(found.manifest, output, (*told, *found.notes), extra, as_json=as_json)
+
+
+def _pairs(values: Sequence[str] | None, option: str) -> dict[str, str]:
+    """Return ``left=right`` words, comma-separated or in several options, as a mapping."""
+    pairs: dict[str, str] = {}
+    for word in (word.strip() for value in values or () for word in value.split(",")):
+        left, equals, right = (part.strip() for part in word.partition("="))
+        if not (left and equals and right):
+            raise CairnError(f"{option} takes LEFT=RIGHT", where=repr(word))
+        if pairs.setdefault(left, right) != right:
+            raise CairnError(f"{option} gives {left!r} two meanings", where=repr(word))
+    return pairs
+
+
+def _finish(
+    manifest: Manifest,
+    output: Path,
+    notes: Sequence[str],
+    extra: dict[str, object],
+    *,
+    as_json: bool,
+) -> None:
+    from cairn.progress import say
+
+    for note in notes:
+        say(f"note: {note}")
+    manifest.write(output)
+    summary = manifest.summary()
+    roles = ", ".join(f"{role} {count:,}" for role, count in summary["roles"].items())
+    nothing = summary["num_queries_without_landmark"]
+    lines = [
+        f"{summary['num_images']:,} images of {summary['num_landmarks']:,} landmarks: {roles}",
+        *([f"{nothing:,} of the queries show no landmark"] if nothing else []),
+        f"written to {output}; next: cairn inspect {output} -o inspection",
+    ]
+    value = {
+        **summary,
+        **extra,
+        "fingerprint": manifest.fingerprint,
+        "notes": list(notes),
+        "manifest": output,
+    }
+    emit(value, "\n".join(lines), as_json=as_json)
