@@ -20,7 +20,7 @@ import numpy as np
 
 from cairn.domain import Float32
 from cairn.errors import CairnError
-from cairn.runs import atomic_folder
+from cairn.runs import atomic_folder, require_absent
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -135,7 +135,7 @@ class TableWriter:
         dimension: D.
 
     Raises:
-        CairnError: ``folder`` has a table of another model or dimension.
+        CairnError: ``folder`` has a table of another model or dimension, or other things.
     """
 
     def __init__(self, folder: Path, *, fingerprint: str, dimension: int) -> None:
@@ -146,6 +146,8 @@ class TableWriter:
         self.folder.mkdir(parents=True, exist_ok=True)
         if (self._path / "_versions").is_dir():
             self._resume()
+        elif not (self.folder / _UNFINISHED).exists():
+            require_absent(self.folder)
 
     def __enter__(self) -> TableWriter:
         (self.folder / _UNFINISHED).touch()

@@ -88,6 +88,7 @@ def test_an_interrupted_table_is_refused_until_it_is_finished(tmp_path: Path) ->
 def test_a_crash_before_the_first_commit_can_be_continued(tmp_path: Path) -> None:
     (tmp_path / "t" / DATASET_NAME / "data").mkdir(parents=True)
     (tmp_path / "t" / DATASET_NAME / "data" / "orphan.lance").write_bytes(b"half a file")
+    (tmp_path / "t" / "unfinished").touch()
     made = table(2)
     with TableWriter(tmp_path / "t", fingerprint=PRINT, dimension=8) as writer:
         writer.append(made.image_ids, made.landmark_ids, made.paths, made.vectors)
@@ -100,6 +101,13 @@ def test_another_model_cannot_continue_a_table(tmp_path: Path) -> None:
         TableWriter(tmp_path / "t", fingerprint="0" * 64, dimension=8)
     with pytest.raises(CairnError, match="another model"):
         TableWriter(tmp_path / "t", fingerprint=PRINT, dimension=4)
+
+
+def test_a_folder_of_other_things_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "thesis.txt").write_text("mine")
+    with pytest.raises(CairnError, match="never overwritten"):
+        TableWriter(tmp_path, fingerprint=PRINT, dimension=8)
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
 
 
 def test_append_refuses_rows_that_are_there(tmp_path: Path) -> None:

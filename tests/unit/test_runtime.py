@@ -1,0 +1,153 @@
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from cairn import runtime
+from cairn.checkpoint import load_model, model_fingerprint, save_model
+from cairn.config import ModelConfig, Preprocess
+from cairn.domain import Float32
+from cairn.errors import CairnError
+from cairn.model import build
+from cairn.runtime import FAITHFUL, load_runtime, module_runtime, sample_pictures
+
+SIDE = 32
+PREPROCESS = Preprocess(image_size=SIDE)
+
+
+@pytest.fixture(scope="module")
+def model_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    config = ModelConfig(
+        backbone="resnext_small",
+        backbone_args={"layers": (1, 1, 1, 1)},
+        dimension=16,
+        preprocess=PREPROCESS,
+    )
+    torch.manual_seed(0)
+    folder = tmp_path_factory.mktemp("model") / "m"
+    save_model(folder, build(config), config)
+    return folder
+
+
+def expected(model_dir: Path, images: Float32) -> Float32:
+    module, _ = load_model(model_dir)
+    with torch.no_grad():
+        embeddings: Float32 = module(torch.from_numpy(images)).numpy()
+    return embeddings
+
+
+@pytest.mark.parametrize("backend", ["torch", "openvino", "auto"])
+def test_every_backend_gives_the_model_s_embeddings_for_any_batch(
+    model_dir: Path, backend: str
+) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        run = load_runtime(model_dir, backend=backend, device="cpu")
+    images = np.random.default_rng(1).standard_normal((5, 3, SIDE, SIDE), dtype=np.float32)
+    want = expected(model_dir, images)
+    for part in (images, images[:1], images[1:3]):
+        got = run(part)
+        assert got.shape == (len(part), 16)
+        assert got.dtype == np.float32
+        np.testing.assert_allclose(np.linalg.norm(got, axis=1), 1, atol=1e-5)
+        start = 1 if len(part) == 2 else 0
+        assert (got * want[start : start + len(part)]).sum(axis=1).min() >= FAITHFUL
+    assert run(images[:0]).shape == (0, 16)
+    assert run.fingerprint == model_fingerprint(model_dir)
+    assert run.preprocess == PREPROCESS
+    assert run.dimension == 16
+    assert run.description.startswith("PyTorch" if backend == "torch" else "OpenVINO")
+
+
+def test_what_comes_back_stays_when_the_next_batch_runs(model_dir: Path) -> None:
+    run = load_runtime(model_dir, backend="openvino")
+    images = sample_pictures(SIDE)
+    first = run(images[:2])
+    kept = first.copy()
+    run(images[2:])
+    np.testing.assert_array_equal(first, kept)
+
+
+class MeanColour(nn.Module):
+    """The mean colour as a direction."""
+
+    def forward(self, images_BCHW: torch.Tensor) -> torch.Tensor:
+        sums = images_BCHW.mean(dim=(2, 3))
+        return nn.functional.normalize(sums, dim=1)
+
+
+def test_an_unfaithful_precision_gives_way_to_the_next(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    honest = runtime._openvino_forwards
+
+    def spoiled(module: nn.Module, pictures: Float32):  # type: ignore[no-untyped-def]
+        for name, forward in honest(module, pictures):
+            yield (
+                name,
+                (lambda images, f=forward: np.roll(f(images), 1, axis=1))
+                if "bf16" in name or spoil_all
+                else forward,
+            )
+
+    monkeypatch.setattr(runtime, "_openvino_forwards", spoiled)
+    spoil_all = False
+    run = module_runtime(MeanColour(), PREPROCESS, backend="openvino")
+    assert run.description == "OpenVINO on CPU, f32"
+    spoil_all = True
+    run = module_runtime(MeanColour(), PREPROCESS, backend="openvino")
+    assert run.description == "PyTorch on cpu, float32"
+    assert "below 0.999; not used" in capsys.readouterr().err
+
+
+def test_a_network_that_openvino_cannot_convert_runs_on_pytorch(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refuse(*_: object) -> None:
+        raise RuntimeError("no conversion rule for aten::strange\nmore")
+
+    monkeypatch.setattr(runtime, "_converted", refuse)
+    run = module_runtime(MeanColour(), PREPROCESS, backend="openvino")
+    assert run.description == "PyTorch on cpu, float32"
+    assert "no conversion rule for aten::strange" in capsys.readouterr().err
+
+
+def test_without_openvino_auto_takes_pytorch_and_openvino_is_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(runtime, "find_spec", lambda name: None)
+    assert module_runtime(MeanColour(), PREPROCESS, backend="auto", device="cpu").description == (
+        "PyTorch on cpu, float32"
+    )
+    with pytest.raises(CairnError, match="not installed"):
+        module_runtime(MeanColour(), PREPROCESS, backend="openvino")
+
+
+def test_wrong_wishes_are_refused(model_dir: Path, tmp_path: Path) -> None:
+    with pytest.raises(CairnError, match="unknown backend") as caught:
+        load_runtime(model_dir, backend="openvina")
+    assert "openvino" in caught.value.todo
+    with pytest.raises(CairnError, match="OpenVINO runs on the CPU"):
+        load_runtime(model_dir, backend="openvino", device="cuda")
+    with pytest.raises(CairnError, match="not a model folder"):
+        load_runtime(tmp_path)
+
+
+def test_images_of_another_shape_or_type_are_refused(model_dir: Path) -> None:
+    run = load_runtime(model_dir, backend="torch", device="cpu")
+    for images in (np.zeros((1, 3, 16, 16), np.float32), np.zeros((1, 3, SIDE, SIDE))):
+        with pytest.raises(CairnError, match="this model takes"):
+            run(images.astype(images.dtype))
+
+
+def test_sample_pictures_are_seeded_and_differ() -> None:
+    pictures = sample_pictures(SIDE)
+    np.testing.assert_array_equal(pictures, sample_pictures(SIDE))
+    np.testing.assert_allclose(pictures.std(axis=(1, 2, 3)), 1, atol=1e-3)
+    flat = pictures.reshape(len(pictures), -1)
+    assert np.abs(np.corrcoef(flat) - np.eye(len(flat))).max() < 0.5
