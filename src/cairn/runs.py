@@ -59,13 +59,18 @@ def read_json(path: Path) -> Any:
 
 
 @contextmanager
-def atomic_folder(folder: Path) -> Iterator[Path]:
+def atomic_folder(folder: Path, *, replace: bool = False) -> Iterator[Path]:
     """Yield a temporary folder that becomes ``folder`` on success.
+
+    Args:
+        folder: The name to take.
+        replace: Take the place of an older folder, for what is Cairn's own, such as checkpoints.
 
     Raises:
         CairnError: ``folder`` exists and is not empty; results are never overwritten.
     """
-    require_absent(folder)
+    if not replace:
+        require_absent(folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
     temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
     shutil.rmtree(temporary, ignore_errors=True)
@@ -73,7 +78,7 @@ def atomic_folder(folder: Path) -> Iterator[Path]:
     try:
         yield temporary
         if folder.is_dir():
-            folder.rmdir()
+            shutil.rmtree(folder)
         temporary.replace(folder)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)

@@ -1,0 +1,128 @@
+"""Model folders: config.json + model.safetensors + README.md card; no pickle.
+
+``head.safetensors`` and ``landmarks.json`` are there when the head was kept: row i of the head's
+weight is the centre of landmark ``landmarks[i]``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from cairn.config import ModelConfig, parse_value
+from cairn.errors import CairnError
+from cairn.model import Embedder, assemble
+from cairn.runs import atomic_folder, read_json, write_json
+
+_FORMAT = 1
+
+
+def save_model(
+    folder: Path,
+    model: nn.Module,
+    config: ModelConfig,
+    *,
+    head: nn.Module | None = None,
+    landmarks: Sequence[str] = (),
+    facts: Mapping[str, Any] | None = None,
+    replace: bool = False,
+) -> None:
+    """Write a model folder, whole or not at all.
+
+    Args:
+        folder: Where to; must not hold anything yet.
+        model: The embedder.
+        config: What built it.
+        head: Its head, kept for stages that use the landmark centres.
+        landmarks: Landmark ids in the order of the head's rows.
+        facts: Lines for the card, such as data, epochs and scores.
+        replace: Take the place of an older model folder.
+    """
+    with atomic_folder(folder, replace=replace) as temporary:
+        save_file(_plain(model), temporary / "model.safetensors")
+        write_json(
+            temporary / "config.json",
+            {"format": _FORMAT, "model": config.model_dump(), "num_landmarks": len(landmarks)},
+        )
+        if head is not None:
+            save_file(_plain(head), temporary / "head.safetensors")
+            write_json(temporary / "landmarks.json", list(landmarks))
+        (temporary / "README.md").write_text(_card(config, facts or {}), encoding="utf-8")
+
+
+def load_model(folder: Path) -> tuple[Embedder, ModelConfig]:
+    """Return the embedder in a model folder, in evaluation mode, and its config.
+
+    Raises:
+        CairnError: The folder is not a model folder or its weights do not fit its config.
+    """
+    config = read_config(folder)
+    model = assemble(config)
+    path = folder / "model.safetensors"
+    try:
+        model.load_state_dict(load_file(path))
+    except (OSError, SafetensorError, RuntimeError) as error:
+        raise CairnError(
+            f"cannot load the weights: {str(error).splitlines()[0]}",
+            where=path,
+            todo="copy the model folder again; all its files belong together",
+        ) from None
+    return model.eval(), config
+
+
+def read_config(folder: Path) -> ModelConfig:
+    """Return the config of a model folder without loading its weights."""
+    if not (folder / "config.json").is_file():
+        raise CairnError(
+            "not a model folder: it has no config.json",
+            where=folder,
+            todo="give the model/ folder of a run that `cairn train` made",
+        )
+    values = read_json(folder / "config.json")
+    if not isinstance(values, dict) or values.get("format") != _FORMAT:
+        raise CairnError(
+            f"config.json has not format {_FORMAT}", where=folder, todo="train with this version"
+        )
+    return parse_value(ModelConfig, values["model"], where=folder / "config.json")
+
+
+def model_fingerprint(folder: Path) -> str:
+    """Return 16 hex digits that name what the model computes: its config and its weights."""
+    config = read_config(folder).model_dump(exclude={"weights"})
+    digest = hashlib.sha256(json.dumps(config, sort_keys=True).encode())
+    with (folder / "model.safetensors").open("rb") as handle:
+        for block in iter(lambda: handle.read(1 << 20), b""):
+            digest.update(block)
+    return digest.hexdigest()[:16]
+
+
+def _plain(module: nn.Module) -> dict[str, torch.Tensor]:
+    return {k: v.detach().cpu().contiguous() for k, v in module.state_dict().items()}
+
+
+def _card(config: ModelConfig, facts: Mapping[str, Any]) -> str:
+    context = " with Global Context blocks" if config.gc else ""
+    pre = config.preprocess
+    lines = [
+        f"# {config.backbone}{context}, {config.pool} pooling, {config.dimension}-d",
+        "",
+        "A Cairn embedder: photograph -> vector of unit length; cosine similarity compares two.",
+        "",
+        f"- input: {pre.image_size} x {pre.image_size} RGB, {pre.resize}, "
+        f"mean {pre.mean}, std {pre.std}, {pre.interpolation}",
+        f"- started from: {config.weights or 'random weights'}",
+        *(f"- {name}: {value}" for name, value in facts.items()),
+        "",
+        "```console",
+        "cairn embed <this folder> manifest.parquet --role gallery -o embeddings",
+        "```",
+    ]
+    return "\n".join(lines) + "\n"

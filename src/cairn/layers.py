@@ -1,0 +1,90 @@
+"""The house model's own layers: GeM pooling and the Global Context block.
+
+Shapes: B images, C channels, H x W positions.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+class GeM(nn.Module):
+    """Generalised-mean pooling with a learned exponent: (B, C, H, W) -> (B, C).
+
+    ``(mean over positions of x^p)^(1/p)`` (Radenovic, Tolias and Chum, "Fine-tuning CNN image
+    retrieval with no human annotation", 2018, eq. 2). p = 1 is the average, p -> inf the maximum.
+    Values below ``eps`` count as ``eps``. The powers are taken in float32 under autocast too.
+
+    Args:
+        p: Initial exponent, > 0.
+        eps: Floor of the activations.
+    """
+
+    def __init__(self, p: float = 3.0, eps: float = 1e-6) -> None:
+        super().__init__()
+        self.p = nn.Parameter(torch.tensor([float(p)]))
+        self.eps = eps
+
+    def forward(self, features_BCHW: Tensor) -> Tensor:
+        """Return the pooled features (B, C), float32."""
+        with torch.autocast(features_BCHW.device.type, enabled=False):
+            clamped = features_BCHW.float().clamp(min=self.eps)
+            pooled: Tensor = clamped.pow(self.p).mean(dim=(2, 3)).pow(1.0 / self.p)
+            return pooled
+
+
+class AveragePool(nn.Module):
+    """Mean over positions: (B, C, H, W) -> (B, C), float32."""
+
+    def forward(self, features_BCHW: Tensor) -> Tensor:
+        """Return the pooled features (B, C), float32."""
+        return features_BCHW.float().mean(dim=(2, 3))
+
+
+class GlobalContext(nn.Module):
+    """Global Context block, fusion by addition: (B, C, H, W) -> the same shape.
+
+    One attention map shared by all positions gathers a context vector, a two-layer bottleneck
+    with layer norm transforms it, and it is added everywhere (Cao et al., "GCNet: Non-local
+    Networks Meet Squeeze-Excitation Networks and Beyond", 2019, eq. 4). The last weight starts at
+    zero, so a fresh block changes nothing: it can be put into a pretrained network.
+
+    Args:
+        channels: C.
+        reduction: The bottleneck has ``C / reduction`` channels, at least 8.
+
+    ``last_mask``, when ``keep_mask`` is set, holds the attention map (B, H, W) of the last call;
+    each map sums to one.
+    """
+
+    def __init__(self, channels: int, reduction: int = 8) -> None:
+        super().__init__()
+        hidden = max(channels // reduction, 8)
+        self.attend = nn.Conv2d(channels, 1, kernel_size=1)
+        self.squeeze = nn.Linear(channels, hidden)
+        self.norm = nn.LayerNorm(hidden)
+        self.expand = nn.Linear(hidden, channels)
+        self.keep_mask = False
+        self.last_mask: Tensor | None = None
+        self.reset()
+
+    def reset(self) -> None:
+        """Make the block an identity again."""
+        nn.init.normal_(self.attend.weight, std=0.01)
+        for bias in (self.attend.bias, self.expand.bias):
+            if bias is not None:
+                nn.init.zeros_(bias)
+        nn.init.zeros_(self.expand.weight)
+
+    def forward(self, features_BCHW: Tensor) -> Tensor:
+        """Return the features with the transformed global context added."""
+        mask_BP = self.attend(features_BCHW).flatten(1).float().softmax(dim=1)
+        if self.keep_mask:
+            self.last_mask = mask_BP.detach().unflatten(1, features_BCHW.shape[2:])
+        flat_BCP = features_BCHW.flatten(2)
+        context_BC = torch.bmm(flat_BCP, mask_BP.to(flat_BCP.dtype).unsqueeze(2)).squeeze(2)
+        change_BC = self.expand(F.relu(self.norm(self.squeeze(context_BC))))
+        fused: Tensor = features_BCHW + change_BC.to(features_BCHW.dtype)[:, :, None, None]
+        return fused
