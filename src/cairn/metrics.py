@@ -211,7 +211,13 @@ def average_precisions(
 
 
 def gap(ranking: Ranking, weights: Int64 | None = None) -> float:
-    """Return the GAP of a judged ranking.
+    """Return the GAP of a judged ranking; ``weights`` as for :func:`gap_terms`."""
+    labelled = ranking.labelled if weights is None else weights[ranking.labelled]
+    return float(gap_terms(ranking, weights).sum() / labelled.sum())
+
+
+def gap_terms(ranking: Ranking, weights: Int64 | None = None) -> Float64:
+    """Return (Q,) what each query adds to M * GAP: P(i) where its prediction is right, else 0.
 
     Args:
         ranking: Of :func:`rank`.
@@ -221,15 +227,16 @@ def gap(ranking: Ranking, weights: Int64 | None = None) -> float:
     copies = np.ones(len(ranking.labelled), dtype=np.int64) if weights is None else weights
     ranked = copies[ranking.order]
     right = ranking.correct[ranking.order]
-    ends = np.cumsum(ranked)[right]
     mine = ranked[right]
     hits_before = np.cumsum(mine) - mine
-    places_before = ends - mine
-    total = 0.0
+    places_before = np.cumsum(ranked)[right] - mine
+    sums = np.zeros(len(mine))
     for copy in range(1, int(mine.max(initial=0)) + 1):
-        there = mine >= copy
-        total += float(np.sum((hits_before[there] + copy) / (places_before[there] + copy)))
-    return total / float(copies[ranking.labelled].sum())
+        precision = (hits_before + copy) / (places_before + copy)
+        sums += np.where(mine >= copy, precision, 0.0)
+    terms = np.zeros(len(copies))
+    terms[ranking.order[right]] = sums
+    return terms
 
 
 def accuracy(ranking: Ranking, weights: Int64 | None = None) -> float:

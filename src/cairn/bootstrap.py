@@ -1,0 +1,146 @@
+"""Bootstrap intervals over queries: how far a score would move with other photographs.
+
+Queries are drawn with replacement WITHIN strata, so that every resample keeps the make-up of the
+query set: as many non-landmarks and as many landmark queries (per size of landmark) as were asked.
+Those numbers were chosen by whoever built the set, not by chance; drawing them anew would widen the
+intervals with a doubt that is not there, and would let M reach 0. Intervals are percentiles of the
+resampled values (Efron 1979), and say nothing of another training run or another gallery.
+
+Legend of shapes: Q queries, B resamples, S statistics.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cairn.errors import CairnError
+
+Float64 = NDArray[np.float64]
+Int64 = NDArray[np.int64]
+
+Statistic = Callable[[Int64 | None], Float64]
+"""(Q,) counts of each query, or None for each once -> (S,) values; NaN where undefined."""
+
+LEVEL = 0.95
+NUM_RESAMPLES = 1000
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A value and the bounds of its bootstrap interval; the bounds are None without resamples.
+
+    Args:
+        value: On the queries as they are.
+        low: The lower percentile.
+        high: The upper percentile.
+    """
+
+    value: float
+    low: float | None = None
+    high: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.low is not None and self.high is not None and self.low > self.high:
+            raise CairnError("an interval's low must not exceed its high", where=self)
+
+    def to_json(self) -> dict[str, float | None]:
+        """Return the three numbers by name."""
+        return {"value": self.value, "low": self.low, "high": self.high}
+
+
+def draw_counts(strata: Int64, rng: np.random.Generator) -> Int64:
+    """Return (Q,) how often each query stands in one resample drawn within ``strata`` (Q,)."""
+    counts = np.zeros(len(strata), dtype=np.int64)
+    for members in _members(strata):
+        counts[members] = _draw(len(members), rng)
+    return counts
+
+
+def bootstrap(
+    statistic: Statistic,
+    strata: Int64,
+    *,
+    rng: np.random.Generator,
+    num_resamples: int = NUM_RESAMPLES,
+) -> Float64:
+    """Return (B, S) the statistic on ``num_resamples`` resamples of the queries.
+
+    A paired comparison is a statistic that takes the difference of two prediction sets under the
+    SAME counts: what both find hard then cancels.
+
+    Args:
+        statistic: From counts to values.
+        strata: (Q,) integers; queries are exchanged within equal ones only.
+        rng: Where the draws come from.
+        num_resamples: B; 0 returns an empty table.
+    """
+    if num_resamples < 0:
+        raise CairnError("the number of resamples must not be negative", where=num_resamples)
+    width = len(statistic(None))
+    groups = _members(strata)
+    samples = np.empty((num_resamples, width))
+    counts = np.zeros(len(strata), dtype=np.int64)
+    for row in range(num_resamples):
+        for members in groups:
+            counts[members] = _draw(len(members), rng)
+        samples[row] = statistic(counts)
+    return samples
+
+
+def intervals(values: Float64, samples: Float64, *, level: float = LEVEL) -> list[Interval | None]:
+    """Return per statistic its value with the central ``level`` of its samples; None where NaN.
+
+    Args:
+        values: (S,) on the queries as they are.
+        samples: (B, S) of :func:`bootstrap`; with B = 0 the bounds are None.
+        level: The share of resamples inside, in (0, 1).
+    """
+    if not 0 < level < 1:
+        raise CairnError("the level of an interval lies between 0 and 1", where=level)
+    found: list[Interval | None] = []
+    for value, column in zip(values, samples.T, strict=True):
+        column = column[~np.isnan(column)]
+        if np.isnan(value):
+            found.append(None)
+        elif len(column):
+            low, high = np.quantile(column, [(1 - level) / 2, (1 + level) / 2])
+            found.append(Interval(float(value), float(low), float(high)))
+        else:
+            found.append(Interval(float(value)))
+    return found
+
+
+def unpaired_difference(
+    first: tuple[Statistic, Int64],
+    second: tuple[Statistic, Int64],
+    *,
+    rng: np.random.Generator,
+    num_resamples: int = NUM_RESAMPLES,
+    level: float = LEVEL,
+) -> list[Interval | None]:
+    """Return second minus first, each over its OWN queries, resampled independently.
+
+    For two different query sets; on the same queries a paired statistic is far sharper.
+
+    Args:
+        first: Statistic and strata of the first set.
+        second: The same of the second set.
+        rng: Where the draws come from.
+        num_resamples: B.
+        level: The share of resamples inside.
+    """
+    one = bootstrap(*first, rng=rng, num_resamples=num_resamples)
+    two = bootstrap(*second, rng=rng, num_resamples=num_resamples)
+    return intervals(second[0](None) - first[0](None), two - one, level=level)
+
+
+def _members(strata: Int64) -> list[Int64]:
+    return [np.flatnonzero(strata == stratum) for stratum in np.unique(strata)]
+
+
+def _draw(size: int, rng: np.random.Generator) -> Int64:
+    return np.bincount(rng.integers(0, size, size), minlength=size).astype(np.int64)

@@ -1,0 +1,209 @@
+"""Scores of a prediction set: intervals, by size of landmark, before and after a change.
+
+The GAP of a size bin is that bin's share of the one ranking: (1/M_bin) * sum of P(i) rel(i) over
+the bin's queries, where P(i) is the precision among ALL predictions ranked above, non-landmarks and
+other bins included. Weighted by their queries the bins add up to GAP exactly. Ranking each bin
+alone beside every non-landmark would instead make small bins look poor for being small: fewer
+possible hits, as many distractors.
+
+A query's size is the number of gallery photographs of its landmark (of the largest, where it shows
+several). Knows nothing of files or pictures.
+
+Legend of shapes: Q queries, S statistics, B resamples, Z size bins.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cairn import metrics
+from cairn.bootstrap import NUM_RESAMPLES, Interval, bootstrap, intervals
+from cairn.errors import CairnError
+from cairn.scores import BIN_SCORES, SCORES, SIZE_BINS, Report, Retrieval, SizeBin
+
+__all__ = ["Report", "Retrieval", "SizeBin", "evaluate"]
+
+Float64 = NDArray[np.float64]
+Int64 = NDArray[np.int64]
+
+
+def evaluate(
+    predictions: Mapping[str, tuple[str, float] | None],
+    truth: Mapping[str, Collection[str]],
+    *,
+    before: Mapping[str, tuple[str, float] | None] | None = None,
+    gallery_counts: Mapping[str, int] | None = None,
+    retrieval: Retrieval | None = None,
+    retrieval_before: Retrieval | None = None,
+    ignore_unlabelled: bool = False,
+    num_resamples: int = NUM_RESAMPLES,
+    seed: int = 0,
+) -> Report:
+    """Return the report of ``predictions`` against ``truth``.
+
+    Args:
+        predictions: Query id -> (landmark id, score); missing or None is a blank.
+        truth: Query id -> landmark ids; empty for a non-landmark.
+        before: Another prediction set on the same queries, to compare with (say, without penalty).
+        gallery_counts: Landmark id -> gallery photographs; gives the scores by size.
+        retrieval: Ranked lists of the queries, for mAP@100.
+        retrieval_before: Those of ``before``.
+        ignore_unlabelled: Drop the non-landmark queries first.
+        num_resamples: Bootstrap resamples behind each interval; 0 leaves intervals out.
+        seed: Of the resamples.
+
+    Raises:
+        CairnError: As :func:`cairn.metrics.rank` and :func:`cairn.metrics.average_precisions`.
+    """
+    if ignore_unlabelled:
+        labelled = {query: landmarks for query, landmarks in truth.items() if landmarks}
+        dropped = truth.keys() - labelled.keys()
+        predictions = {i: answer for i, answer in predictions.items() if i not in dropped}
+        before = before and {i: answer for i, answer in before.items() if i not in dropped}
+        truth = labelled
+    bins = _bins(truth, gallery_counts)
+    after = _Measured(predictions, truth, bins, retrieval)
+    earlier = None if before is None else _Measured(before, truth, bins, retrieval_before)
+
+    def statistic(weights: Int64 | None) -> Float64:
+        values = after.measure(weights)
+        return values if earlier is None else np.concatenate([values, earlier.measure(weights)])
+
+    rng = np.random.default_rng(seed)
+    values = statistic(None)
+    samples = bootstrap(statistic, bins, rng=rng, num_resamples=num_resamples)
+    width = after.width
+    report = _report(after, values[:width], samples[:, :width], truth, gallery_counts)
+    if earlier is None:
+        return report
+    old = _report(earlier, values[width:], samples[:, width:], truth, gallery_counts)
+    change = intervals(values[:width] - values[width:], samples[:, :width] - samples[:, width:])
+    named = {name: one for name, one in zip(SCORES, change, strict=False) if one is not None}
+    return replace(report, before=old, change=named)
+
+
+class _Measured:
+    """One prediction set judged, with what every resample shares computed once."""
+
+    def __init__(
+        self,
+        predictions: Mapping[str, tuple[str, float] | None],
+        truth: Mapping[str, Collection[str]],
+        bins: Int64,
+        retrieval: Retrieval | None,
+    ) -> None:
+        self.ranking = metrics.rank(predictions, truth)
+        self.minus = self.ranking.among(self.ranking.labelled)
+        self.level: Int64 = np.unique(self.ranking.scores, return_inverse=True)[1]
+        self.bins = bins
+        self.precisions = _precisions(self.ranking, retrieval)
+        self.width = len(SCORES) + len(BIN_SCORES) * len(SIZE_BINS)
+
+    def measure(self, weights: Int64 | None) -> Float64:
+        """Return (S,): :data:`SCORES`, then Z values for each of :data:`BIN_SCORES`."""
+        ranking = self.ranking
+        counts = np.ones(len(self.bins), dtype=np.int64) if weights is None else weights
+        found = ~np.isnan(self.precisions)
+        area = metrics.auroc_of_levels(ranking.labelled, self.level, weights)
+        sums = (
+            metrics.gap_terms(ranking, weights),
+            metrics.gap_terms(self.minus, weights),
+            counts * ranking.correct,
+            counts * np.where(found, self.precisions, 0.0),
+        )
+        per_bin = [self._per_bin(one) for one in sums]
+        sizes = [self._per_bin(counts * ranking.labelled)] * 3 + [self._per_bin(counts * found)]
+        with np.errstate(invalid="ignore"):
+            gap, minus, right, listed = (
+                one.sum() / size.sum() for one, size in zip(per_bin, sizes, strict=True)
+            )
+            by_bin = [one / size for one, size in zip(per_bin, sizes, strict=True)]
+        overall = [gap, minus, right, np.nan if area is None else area, listed]
+        return np.concatenate([overall, *by_bin])
+
+    def auroc_of_bin(self, number: int) -> float | None:
+        """Return the AUROC of one bin's queries against the non-landmarks."""
+        mine = self.bins == number
+        return metrics.auroc_of_levels(
+            self.ranking.labelled, self.level, (mine | ~self.ranking.labelled).astype(np.int64)
+        )
+
+    def _per_bin(self, values: NDArray[Any]) -> Float64:
+        sums = np.bincount(self.bins + 1, weights=values, minlength=len(SIZE_BINS) + 1)
+        return sums[1:].astype(np.float64)
+
+
+def _bins(truth: Mapping[str, Collection[str]], counts: Mapping[str, int] | None) -> Int64:
+    """Return (Q,) each query's bin number, ids ascending; -1 for non-landmarks.
+
+    Without counts every landmark query is of bin 0.
+    """
+    highest = np.array([np.inf if high is None else high for _, high in SIZE_BINS])
+    rows = []
+    for query in sorted(truth):
+        sizes = [0 if counts is None else counts.get(landmark, 0) for landmark in truth[query]]
+        rows.append(int(np.searchsorted(highest, max(sizes))) if sizes else -1)
+    return np.asarray(rows, dtype=np.int64)
+
+
+def _precisions(ranking: metrics.Ranking, retrieval: Retrieval | None) -> Float64:
+    """Return (Q,) average precision per query; NaN where the query has nothing to find."""
+    values = np.full(len(ranking.image_ids), np.nan)
+    if retrieval is not None:
+        place = {query: row for row, query in enumerate(ranking.image_ids)}
+        unknown = next((query for query in retrieval.relevant if query not in place), None)
+        if unknown is not None:
+            raise CairnError("retrieval truth is for an unknown query", where=unknown)
+        lists = {query: retrieval.lists.get(query, ()) for query in retrieval.relevant}
+        rows = [place[query] for query in sorted(retrieval.relevant)]
+        values[rows] = metrics.average_precisions(lists, retrieval.relevant)
+    return values
+
+
+def _report(
+    measured: _Measured,
+    values: Float64,
+    samples: Float64,
+    truth: Mapping[str, Collection[str]],
+    counts: Mapping[str, int] | None,
+) -> Report:
+    found = intervals(values, samples)
+    ranking = measured.ranking
+    return Report(
+        {name: one for name, one in zip(SCORES, found, strict=False) if one is not None},
+        num_queries=len(ranking.image_ids),
+        num_labelled=ranking.num_labelled,
+        num_answered=len(ranking.order),
+        by_size=() if counts is None else _by_size(measured, found, truth),
+        num_resamples=len(samples),
+    )
+
+
+def _by_size(
+    measured: _Measured, found: Sequence[Interval | None], truth: Mapping[str, Collection[str]]
+) -> tuple[SizeBin, ...]:
+    queries = np.asarray(sorted(truth), dtype=object)
+    entries = []
+    for number, (name, _) in enumerate(SIZE_BINS):
+        mine = measured.bins == number
+        if not mine.any():
+            continue
+        places = {
+            score: found[len(SCORES) + row * len(SIZE_BINS) + number]
+            for row, score in enumerate(BIN_SCORES)
+        }
+        entries.append(
+            SizeBin(
+                name,
+                num_landmarks=len({one for query in queries[mine] for one in truth[query]}),
+                num_queries=int(mine.sum()),
+                scores={score: one for score, one in places.items() if one is not None},
+                auroc=measured.auroc_of_bin(number),
+            )
+        )
+    return tuple(entries)
