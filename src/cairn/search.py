@@ -1,9 +1,13 @@
 """Exact top-k by inner product, streaming: the query x gallery matrix is never built.
 
-A cheap product in float32 only proposes. Every gallery row that rounding could have pushed out of
-the top k stays a candidate, the candidates are scored again in float64, and those scores choose
-and order. So the answer is that of a float64 brute force, whatever the block sizes, the number of
-threads or the device.
+A cheap matrix product, in bfloat16 where the processor is quick at it, only proposes. Every gallery
+row that rounding could have pushed out of the top k stays a candidate, the candidates are scored
+again in float64, and those scores choose and order. So the answer is that of a float64 brute force,
+whatever the block sizes, the number of threads or the device.
+
+How wrong a proposal can be follows from the rows themselves: with q', g' the rounded vectors,
+|q'g' - qg| <= |q - q'| |g| + |q'| |g - g'| (Cauchy-Schwarz), and a product summed in float32 adds
+at most D 2^-24 |q'| |g'| (Higham, Accuracy and Stability of Numerical Algorithms, 2002, 3.1).
 
 This module knows vectors and rows; it knows nothing of images, landmarks or penalties. It expects
 rows of unit length (the model makes them so) and never normalises: similarities are plain inner
@@ -14,7 +18,12 @@ Legend of shapes: Q queries, G gallery rows, K neighbours, D dimensions, C candi
 
 from __future__ import annotations
 
+import time
 import warnings
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
+from itertools import pairwise
 from typing import TypeAlias
 
 import numpy as np
@@ -22,17 +31,23 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from cairn.domain import Neighbors
+from cairn.domain import Float32, Neighbors
 from cairn.errors import CairnError, nearest
 
 Array: TypeAlias = NDArray[np.float32] | Tensor
+Spread: TypeAlias = Callable[..., None]
 
 PRECISIONS = ("exact",)
 """Ways of searching; ``exact`` answers as a float64 brute force does."""
 
-_BLOCK_BYTES = 64 << 20
-_EXTRA = 32
-_UNIT = 2.0**-24
+_QUERIES_AT_ONCE = 2048
+_BLOCK_BYTES = 8 << 20  # of proposals, which stay in the processor's cache
+_DEVICE_BLOCK_BYTES = 256 << 20
+_DEVICE_EXTRA = 32
+_ROWS_AT_ONCE = 1 << 14
+_FEW = 4  # queries; for so many one pass over the gallery is quickest
+_BFLOAT16_FROM = 48  # queries; fewer do not repay rounding the gallery
+_FLOAT32, _BFLOAT16 = 2.0**-24, 2.0**-9
 
 
 def search(
@@ -77,31 +92,168 @@ def search(
         )
     if len(gallery_GD) == 0:
         raise CairnError("the gallery holds no rows", todo="build it from at least one image")
-    offsets_G = _as_offsets(offsets, len(gallery_GD), gallery_GD.device)
-    device = gallery_GD.device if gallery_GD.is_cuda else queries_QD.device
-    queries_QD = queries_QD.to(device)
-    query_norms_Q, _ = _norms(queries_QD, "queries")
-    _, gallery_norm = _norms(gallery_GD, "gallery")
-    offset_size = float(offsets_G.abs().max())
-    gamma = (gallery_GD.shape[1] + 4) * _UNIT * 1.01
-    slack_Q = 2 * gamma * (query_norms_Q * gallery_norm + offset_size)
+    offsets_G = _as_offsets(offsets, len(gallery_GD))
+    if k > len(gallery_GD):
+        found = search(queries_QD, gallery_GD, len(gallery_GD), offsets=offsets_G)
+        padding = ((0, 0), (0, k - len(gallery_GD)))
+        return Neighbors(
+            np.pad(found.indices, padding, constant_values=-1),
+            np.pad(found.similarities, padding, constant_values=-np.inf),
+        )
+    if gallery_GD.is_cuda or queries_QD.is_cuda:
+        return _search_by_torch(queries_QD, gallery_GD, k, offsets_G)
+    result = Neighbors(
+        np.empty((len(queries_QD), k), dtype=np.int64),
+        np.empty((len(queries_QD), k), dtype=np.float32),
+    )
+    threads = torch.get_num_threads()
+    with ThreadPoolExecutor(threads) as pool:
 
-    found = min(k, len(gallery_GD))
-    indices_QK = np.full((len(queries_QD), k), -1, dtype=np.int64)
-    similarities_QK = np.full((len(queries_QD), k), -np.inf, dtype=np.float32)
-    pending = [(torch.arange(len(queries_QD), device=device), min(found + _EXTRA, len(gallery_GD)))]
+        def spread(loop: Callable[..., None], *values: object, over: int) -> None:
+            cuts = [over * part // threads for part in range(threads + 1)]
+            parts = [part for part in pairwise(cuts) if part[0] < part[1]]
+            waiting = [pool.submit(loop, *values, *part) for part in parts[1:]]
+            if parts:
+                loop(*values, *parts[0])
+            for task in waiting:
+                task.result()
+
+        for start in range(0, len(queries_QD), _QUERIES_AT_ONCE):
+            part = slice(start, start + _QUERIES_AT_ONCE)
+            _search_block(
+                queries_QD[part],
+                gallery_GD,
+                offsets_G,
+                (result.indices[part], result.similarities[part]),
+                start,
+                spread,
+            )
+    return result
+
+
+def _search_block(
+    queries_QD: Tensor,
+    gallery_GD: Tensor,
+    offsets_G: Tensor,
+    into: tuple[NDArray[np.int64], NDArray[np.float32]],
+    first_query: int,
+    spread: Spread,
+) -> None:
+    """Fill ``into``, the indices and similarities (Q, k) of these queries, on the processor."""
+    from cairn import candidates
+
+    num_queries, dimension = queries_QD.shape
+    k = into[0].shape[1]
+    rounds = num_queries >= _BFLOAT16_FROM and _bfloat16_pays()
+    is_few = num_queries <= _FEW
+    dtype = torch.bfloat16 if rounds else torch.float32
+    step = min(_BLOCK_BYTES // (num_queries * dtype.itemsize), _ROWS_AT_ONCE, len(gallery_GD))
+    rounded_ND = torch.empty((max(step, num_queries), dimension), dtype=torch.bfloat16)
+    measured_2N = np.zeros((2, max(step, num_queries)), dtype=np.float32)
+    none = np.empty((0, dimension), dtype=np.float32)
+
+    def prepare(
+        rows_ND: Tensor, first_row: int, name: str, out: Tensor | None = None
+    ) -> tuple[Tensor, Float32]:
+        """Return what to multiply, and (2, N) norms of the rows and of their rounding errors."""
+        num, rows = len(rows_ND), rows_ND.numpy()
+        if rounds:
+            bits_ND = rounded_ND[:num].view(torch.uint16).numpy()
+            spread(candidates.round_to_bfloat16, rows, bits_ND, *measured_2N, over=num)
+        elif out is not None:
+            values = (measured_2N[0], queries_QD.numpy(), out.numpy())
+            spread(candidates.measure, rows, *values, over=num)
+        else:
+            spread(candidates.measure, rows, measured_2N[0], none, none, over=num)
+        _require_vectors(measured_2N[0, :num], first_row, name)
+        # The norms themselves were summed in float32.
+        measured = measured_2N[:, :num] * np.float32(1 + 2 * dimension * _FLOAT32)
+        return rounded_ND[:num] if rounds else rows_ND, measured
+
+    left_QD, (norms_Q, errors_Q) = prepare(queries_QD, first_query, "queries")
+    left_QD = left_QD.clone() if rounds else left_QD
+    arrays = (queries_QD.numpy(), gallery_GD.numpy(), offsets_G.numpy())
+    capacity = 4 * k + 4 * candidates.CHUNK
+    kept = (
+        np.full(num_queries, -np.inf),
+        np.empty((num_queries, capacity), dtype=np.float32),
+        np.empty((num_queries, capacity), dtype=np.int64),
+        np.zeros(num_queries, dtype=np.int64),
+    )
+    relative = 1.01 * (_BFLOAT16 if rounds else _FLOAT32) + 4 * _FLOAT32
+    offset_size = float(offsets_G.abs().max())
+    norm = error = 0.0
+    proposals = torch.empty(num_queries * step, dtype=dtype)
+    for start in range(0, len(gallery_GD), step):
+        block_ND = gallery_GD[start : start + step]
+        out_QN = proposals[: num_queries * len(block_ND)].view(num_queries, len(block_ND))
+        out = out_QN if is_few else None
+        right_ND, (norms_N, errors_N) = prepare(block_ND, start, "gallery", out)
+        if not is_few:
+            torch.mm(left_QD, right_ND.T, out=out_QN)
+        norm, error = max(norm, float(norms_N.max())), max(error, float(errors_N.max()))
+        radius_Q = errors_Q.astype(np.float64) * norm + (norms_Q + errors_Q) * error
+        radius_Q += _summing_error(dimension) * (norms_Q + errors_Q) * (norm + error)
+        radius_Q += relative * offset_size
+        bits_QN = out_QN.view(torch.uint16 if rounds else torch.uint32).numpy()
+        block = (bits_QN, 16 if rounds else 0, start)
+        spread(candidates.gather, *block, *arrays, k, relative, radius_Q, *kept, over=num_queries)
+    spread(candidates.settle, *arrays, k, relative, radius_Q, *kept, *into, over=num_queries)
+
+
+@lru_cache(maxsize=1)
+def _bfloat16_pays() -> bool:
+    """Return whether a product in bfloat16 is quicker here; the answers are the same either way."""
+    left, right = torch.ones(256, 512), torch.ones(1024, 512)
+    seconds = {}
+    for dtype in (torch.float32, torch.bfloat16):
+        a, b = left.to(dtype), right.to(dtype).T
+        out = torch.mm(a, b)
+        times = []
+        for _ in range(3):
+            begin = time.perf_counter()
+            torch.mm(a, b, out=out)
+            times.append(time.perf_counter() - begin)
+        seconds[dtype] = min(times)
+    return seconds[torch.bfloat16] * 1.3 < seconds[torch.float32]
+
+
+def _summing_error(dimension: int) -> float:
+    """Return the bound on a product of unit rows in PyTorch's float32, in whatever order summed."""
+    # "high" and "medium" let float32 products round their factors, to bfloat16 at worst.
+    rounded = 0.0 if torch.get_float32_matmul_precision() == "highest" else 2.02 * _BFLOAT16
+    return 1.01 * (dimension + 4) * _FLOAT32 + rounded
+
+
+def _search_by_torch(queries: Tensor, gallery_GD: Tensor, k: int, offsets_G: Tensor) -> Neighbors:
+    """Search in plain PyTorch, on any device: the way of GPUs, and the oracle of the compiled way.
+
+    Each query keeps its top ``width`` proposals. They suffice where the last of them is too far
+    below the k-th to be among the top k; the queries where it is not are searched again, wider.
+    """
+    device = gallery_GD.device if gallery_GD.is_cuda else queries.device
+    queries_QD, offsets_G = queries.to(device), offsets_G.to(device)
+    norms_Q, norm = _norms(queries_QD, "queries"), 0.0
+    if len(queries_QD):
+        norm = float(_norms(gallery_GD, "gallery").max())
+    slack_Q = _summing_error(gallery_GD.shape[1]) * norms_Q * norm
+    slack_Q += 4 * _FLOAT32 * (norms_Q * norm + offsets_G.abs().max())
+    indices_QK = np.empty((len(queries_QD), k), dtype=np.int64)
+    similarities_QK = np.empty((len(queries_QD), k), dtype=np.float32)
+    pending = [(torch.arange(len(queries_QD), device=device), k + _DEVICE_EXTRA)]
     while pending:
         rows, width = pending.pop()
-        step = max(1, min(1024, _BLOCK_BYTES // (8 * gallery_GD.shape[1] * width)))
+        width = min(width, len(gallery_GD))
+        step = max(1, min(4096, _DEVICE_BLOCK_BYTES // (8 * gallery_GD.shape[1] * width)))
         for part in torch.split(rows, step):
             best, at, proven = _top(
-                queries_QD[part], gallery_GD, offsets_G, found, width, slack_Q[part]
+                queries_QD[part], gallery_GD, offsets_G, k, width, 2 * slack_Q[part]
             )
             done = part[proven].cpu().numpy()
-            indices_QK[done, :found] = at[proven].cpu().numpy()
-            similarities_QK[done, :found] = best[proven].float().cpu().numpy()
+            indices_QK[done] = at[proven].cpu().numpy()
+            similarities_QK[done] = best[proven].float().cpu().numpy()
             if len(done) < len(part):
-                pending.append((part[~proven], min(2 * width, len(gallery_GD))))
+                pending.append((part[~proven], 2 * width))
     return Neighbors(indices_QK, similarities_QK)
 
 
@@ -113,10 +265,10 @@ def _top(
     num_queries, num_rows = len(queries_QD), len(gallery_GD)
     kept_QC = torch.empty((num_queries, 0), device=device)
     rows_QC = torch.empty((num_queries, 0), dtype=torch.int64, device=device)
-    step = max(width, _BLOCK_BYTES // (4 * max(num_queries, gallery_GD.shape[1])))
+    step = max(width, _DEVICE_BLOCK_BYTES // (4 * max(num_queries, gallery_GD.shape[1])))
     for start in range(0, num_rows, step):
         block = gallery_GD[start : start + step].to(device)
-        scores = torch.addmm(offsets_G[start : start + step].to(device), queries_QD, block.T)
+        scores = torch.addmm(offsets_G[start : start + step], queries_QD, block.T)
         top, at = scores.topk(min(width, len(block)), dim=1)
         kept_QC, rows_QC = torch.cat([kept_QC, top], 1), torch.cat([rows_QC, at + start], 1)
         kept_QC, at = kept_QC.topk(min(width, kept_QC.shape[1]), dim=1)
@@ -125,9 +277,8 @@ def _top(
     if width == num_rows:
         proven = torch.ones_like(proven)
     rows_QC = rows_QC.sort(dim=1).values
-    near = gallery_GD[rows_QC.to(gallery_GD.device)].to(device).double()
-    exact_QC = (near * queries_QD[:, None].double()).sum(-1)
-    exact_QC += offsets_G[rows_QC.to(gallery_GD.device)].to(device).double()
+    near_QCD = gallery_GD[rows_QC.to(gallery_GD.device)].to(device).double()
+    exact_QC = (near_QCD * queries_QD[:, None].double()).sum(-1) + offsets_G[rows_QC].double()
     best, at = exact_QC.sort(dim=1, descending=True, stable=True)
     return best[:, :k], rows_QC.gather(1, at[:, :k]), proven
 
@@ -141,10 +292,10 @@ def _as_matrix(rows: Array, name: str) -> Tensor:
     return tensor
 
 
-def _as_offsets(offsets: Array | None, num_rows: int, device: torch.device) -> Tensor:
+def _as_offsets(offsets: Array | None, num_rows: int) -> Tensor:
     if offsets is None:
-        return torch.zeros(num_rows, device=device)
-    tensor = _as_tensor(offsets).to(device=device)
+        return torch.zeros(num_rows)
+    tensor = _as_tensor(offsets)
     if tensor.shape != (num_rows,) or tensor.dtype != torch.float32:
         raise CairnError(
             "offsets need one float32 for each gallery row",
@@ -157,20 +308,25 @@ def _as_offsets(offsets: Array | None, num_rows: int, device: torch.device) -> T
 
 def _as_tensor(values: Array) -> Tensor:
     if isinstance(values, Tensor):
-        return values.detach()
+        return values.detach().contiguous()
     with warnings.catch_warnings():  # read-only arrays are only read here
         warnings.filterwarnings("ignore", message=".*not writable.*")
         return torch.from_numpy(np.ascontiguousarray(values))
 
 
-def _norms(rows_ND: Tensor, name: str) -> tuple[Tensor, float]:
-    """Return the (N,) float64 norms and their maximum; refuse zero and non-finite rows."""
-    norms_N = torch.cat([part.double().norm(dim=1) for part in torch.split(rows_ND, 8192)])
-    bad = torch.nonzero(~(torch.isfinite(norms_N) & (norms_N > 0)))
+def _norms(rows_ND: Tensor, name: str) -> Tensor:
+    """Return the (N,) float64 norms of rows that are vectors."""
+    parts = [part.double().norm(dim=1) for part in torch.split(rows_ND, 8192)]
+    norms_N = torch.cat(parts)
+    _require_vectors(norms_N.float().cpu().numpy(), 0, name)
+    return norms_N
+
+
+def _require_vectors(norms_N: NDArray[np.float32], first: int, name: str) -> None:
+    bad = np.flatnonzero(~(np.isfinite(norms_N) & (norms_N > 0)))
     if len(bad):
         raise CairnError(
-            f"{len(bad)} of the {name} rows are zero or not finite",
-            where=f"row {int(bad[0])}",
-            todo="embed those images again; unit rows are what the model makes",
+            f"{name} hold a row that is zero or not finite",
+            where=f"row {first + int(bad[0])}",
+            todo="embed that image again; unit rows are what the model makes",
         )
-    return norms_N, float(norms_N.max()) if len(norms_N) else 0.0
