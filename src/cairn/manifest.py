@@ -213,7 +213,8 @@ def _typed(table: pa.Table) -> pa.Table:
     for name in ("landmark_id", "label_space"):
         index = table.column_names.index(name)
         table = table.set_column(index, name, table[name].fill_null(""))
-    return table
+    first = [name for name in (*TEXTS, *NUMBERS) if name in table.column_names]
+    return table.select([*first, *(name for name in table.column_names if name not in first)])
 
 
 def _checked(table: pa.Table) -> pa.Table:

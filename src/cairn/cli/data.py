@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -112,7 +112,7 @@ def _finish(
     manifest: Manifest,
     output: Path,
     notes: Sequence[str],
-    extra: dict[str, object],
+    extra: Mapping[str, object],
     *,
     as_json: bool,
 ) -> None:
