@@ -1,0 +1,178 @@
+"""``cairn recognize``: which landmark photographs show, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from cairn.cli.embed import Backend, Device, Workers
+from cairn.cli.output import Json, emit
+from cairn.errors import CairnError
+
+if TYPE_CHECKING:
+    from cairn.domain import Prediction
+    from cairn.gallery import Gallery
+    from cairn.recognize import Answers
+
+_TABLES = (".parquet", ".csv")
+_FEW = 64  # for fewer photographs, preparing OpenVINO takes longer than it saves
+
+
+def recognize(
+    gallery: Annotated[Path, typer.Argument(help="A gallery folder.")],
+    photographs: Annotated[
+        list[Path], typer.Argument(help="Photographs, folders of them, or one manifest.")
+    ],
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="Submission file (id,landmarks); needed by manifests."),
+    ] = None,
+    top: Annotated[
+        int | None, typer.Option(help="Gallery images to show as evidence; 5 by default.")
+    ] = None,
+    penalty: Annotated[bool, typer.Option(help="Take the gallery's penalty off.")] = True,
+    backend: Backend = "auto",
+    device: Device = "auto",
+    workers: Workers = 0,
+    as_json: Json = False,
+) -> None:
+    """Answer photographs with landmark, confidence and evidence."""
+    from cairn.recognize import TOP
+    from cairn.runs import require_absent
+
+    if output is not None:
+        require_absent(output)
+    wishes = {"top": TOP if top is None else top, "use_penalty": penalty, "device": device}
+    if any(path.suffix.lower() in _TABLES for path in photographs):
+        if len(photographs) > 1:
+            raise CairnError("give one manifest, or photographs, not both", where=photographs[0])
+        if output is None:
+            raise CairnError("a manifest needs a place for its answers", todo="add -o FILE.csv")
+        _manifest(gallery, photographs[0], output, {**wishes, "backend": backend}, workers, as_json)
+        return
+    paths = _photographs(photographs)
+    if backend == "auto" and len(paths) < _FEW:
+        backend = "torch"
+    _photos(gallery, paths, output, {**wishes, "backend": backend}, workers, as_json)
+
+
+def _manifest(
+    folder: Path, path: Path, output: Path, wishes: dict[str, Any], workers: int, as_json: bool
+) -> None:
+    from cairn.gallery import Gallery
+    from cairn.manifest import Manifest
+    from cairn.recognize import recognize_manifest
+    from cairn.submission import write_submission
+
+    embeddings = output.with_name(f"{output.stem}-embeddings")
+    gallery = Gallery.load(folder, penalty=wishes["use_penalty"])
+    answers = recognize_manifest(
+        Manifest.read(path), gallery, embeddings, workers=workers, **wishes
+    )
+    write_submission(output, answers.predictions)
+    count = len(answers.predictions)
+    emit(
+        {
+            "submission": output,
+            "num_queries": count,
+            "num_unreadable": len(answers.unreadable),
+            "embeddings": embeddings,
+            "penalized": gallery.penalty is not None,
+        },
+        f"{count} queries answered, {len(answers.unreadable)} of them unreadable: {output}",
+        as_json=as_json,
+    )
+
+
+def _photos(
+    folder: Path,
+    paths: Sequence[Path],
+    output: Path | None,
+    wishes: dict[str, Any],
+    workers: int,
+    as_json: bool,
+) -> None:
+    from cairn.progress import say
+    from cairn.recognize import Recognizer
+    from cairn.submission import write_submission
+
+    recognizer = Recognizer.load(folder, **wishes)
+    answers = recognizer.batch(paths, workers=workers)
+    for name, reason in answers.unreadable.items():
+        say(f"unreadable: {name}: {reason}")
+    if output is not None:
+        write_submission(output, answers.predictions)
+    if as_json:
+        emit(_as_json(answers, recognizer.gallery), "", as_json=True)
+    elif answers.predictions:
+        print(_as_table(answers.predictions, recognizer.gallery))
+    if not answers.predictions:
+        raise CairnError(f"none of the {len(paths)} photographs can be read")
+
+
+def _photographs(given: Sequence[Path]) -> list[Path]:
+    """Return the files given, folders replaced by the photographs in them, each once."""
+    from cairn.images import IMAGE_SUFFIXES
+
+    found: list[Path] = []
+    for path in given:
+        if not path.is_dir():
+            found.append(path)
+            continue
+        inside = sorted(p for p in path.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES)
+        if not inside:
+            raise CairnError("this folder has no photographs", where=path)
+        found += inside
+    return list(dict.fromkeys(found))
+
+
+def _as_json(answers: Answers, gallery: Gallery) -> dict[str, Any]:
+    predictions = []
+    for prediction in answers.predictions:
+        value = asdict(prediction)
+        value["landmark_name"] = gallery.landmark_names.get(prediction.landmark_id or "")
+        for row, evidence in zip(value["evidence"], prediction.evidence, strict=True):
+            row["score"] = evidence.score
+        predictions.append(value)
+    return {"predictions": predictions, "unreadable": dict(answers.unreadable)}
+
+
+def _as_table(predictions: Sequence[Prediction], gallery: Gallery) -> str:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False)
+    for title, justify in (
+        ("photograph", "left"),
+        ("landmark", "left"),
+        ("confidence", "right"),
+        ("similarity", "right"),
+        ("penalty", "right"),
+        ("evidence", "left"),
+    ):
+        table.add_column(title, justify=justify, overflow="fold")  # type: ignore[arg-type]
+    for prediction in predictions:
+        landmark = prediction.landmark_id or ""
+        name = gallery.landmark_names.get(landmark)
+        shown = f"{name} ({landmark})" if name else landmark
+        first = (prediction.image_id, shown, f"{prediction.confidence:.4f}")
+        for evidence in prediction.evidence:
+            other = "" if evidence.landmark_id == landmark else f"  [{evidence.landmark_id}]"
+            numbers = (f"{evidence.similarity:.4f}", f"{evidence.penalty:.4f}")
+            table.add_row(*map(_plain, (*first, *numbers, f"{evidence.path}{other}")))
+            first = ("", "", "")
+    console = Console(width=None if Console().is_terminal else 160)
+    with console.capture() as capture:
+        console.print(table)
+    return capture.get().rstrip()
+
+
+def _plain(text: str) -> str:
+    """Return ``text`` so that square brackets in names are shown, not read as markup."""
+    from rich.markup import escape
+
+    return escape(text)
