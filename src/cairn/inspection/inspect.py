@@ -122,8 +122,8 @@ def _sentences(report: Mapping[str, Any]) -> tuple[str, ...]:
     if report["num_altered"]:
         said.append(f"{report['num_altered']:,} files differ from the sha256 in the manifest.")
     said.append(
-        f"The same picture twice: {report['num_exact_duplicates']:,} pairs of the same bytes, "
-        f"{report['num_near_duplicates']:,} of other bytes."
+        f"Pairs of the same picture: {report['num_exact_duplicates']:,} with the same bytes, "
+        f"{report['num_near_duplicates']:,} with other bytes."
     )
     if report["num_leaking_queries"]:
         said.append(

@@ -60,12 +60,12 @@ def render_page(
     ]
     if unreadable:
         rows = list(unreadable.items())
-        parts += [f"<h2>{len(rows):,} unreadable files</h2>", _table(("file", "reason"), rows)]
+        parts += [f"<h2>Unreadable files: {len(rows):,}</h2>", _table(("file", "reason"), rows)]
     if duplicates:
         shown = duplicates[:_MAX_PAIRS]
         more = f", the first {len(shown)}" if len(shown) < len(duplicates) else ""
         parts += [
-            f"<h2>{len(duplicates):,} pairs of the same picture{more}</h2>",
+            f"<h2>Pairs of the same picture: {len(duplicates):,}{more}</h2>",
             '<div class="pairs">',
             *(_pair(manifest, duplicate) for duplicate in shown),
             "</div>",

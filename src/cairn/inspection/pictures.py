@@ -40,10 +40,15 @@ def draw_landmarks(path: Path, images_per_landmark: Sequence[int]) -> None:
     figure = _figure(11.0, 4.4)
     bars, ranks = figure.subplots(1, 2)
     counted = landmarks_by_size(images_per_landmark)
+    while len(counted) > 1 and not next(iter(counted.values())):
+        counted.pop(next(iter(counted)))
     drawn = bars.bar(list(counted), list(counted.values()), color=_MAIN, width=0.8)
     shares = [f"{count:,}\n{count / len(sizes):.0%}" for count in counted.values()]
     bars.bar_label(drawn, shares, padding=2, fontsize=9, color=_GREY)
     bars.margins(y=0.18)
+    bars.tick_params(axis="x", labelsize=9 if len(counted) < 8 else 8)
+    bars.yaxis.set_major_locator(_whole_numbers(6))
+    bars.yaxis.set_major_formatter(_thousands())
     bars.set_xlabel("images of the landmark")
     bars.set_ylabel("landmarks")
     bars.set_title(f"{len(sizes):,} landmarks by number of images", loc="left")
@@ -58,7 +63,10 @@ def _draw_ranks(axes: Axes, sizes: np.ndarray[Any, Any]) -> None:
     logarithmic = len(sizes) >= 1000
     axes.set_xscale("log" if logarithmic else "linear")
     axes.set_yscale("log")
+    if sizes[0] <= 1000:
+        axes.yaxis.set_major_locator(_one_two_five())
     axes.yaxis.set_major_formatter(_thousands())
+    axes.yaxis.set_minor_formatter(_nothing())
     if logarithmic:
         axes.xaxis.set_major_formatter(_thousands())
     axes.set_xlabel("landmark, ranked by number of images")
@@ -90,6 +98,7 @@ def draw_categories(
         bars, split = figure.subplots(1, 2, width_ratios=(3, 1))
         names, counts = zip(*kind_counts.most_common(), strict=True)
         _bars(split, names, counts)
+        split.set_ylim(max(len(counted), len(names)) - 0.4, -0.6)  # bars as thick as the others'
         split.set_title("natural or human-made", loc="left")
         _plain(split)
     else:
@@ -107,16 +116,15 @@ def _shown(counted: Counter[str]) -> Mapping[str, int]:
 
 
 def _bars(axes: Axes, names: Sequence[str], counts: Sequence[int]) -> None:
-    from matplotlib.ticker import MaxNLocator
-
     drawn = axes.barh(range(len(names)), counts, color=_MAIN)
     axes.set_yticks(range(len(names)), [_drawable(name) for name in names])
     axes.invert_yaxis()
     shares = [f"{count:,} ({count / sum(counts):.0%})" for count in counts]
     axes.bar_label(drawn, shares, padding=3, fontsize=9, color=_GREY)
-    axes.margins(x=0.3)
+    axes.margins(x=0.4, y=0.02)
     axes.set_xlabel("images")
-    axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
+    axes.xaxis.set_major_locator(_whole_numbers(4))
+    axes.xaxis.set_major_formatter(_thousands())
 
 
 def _drawable(name: str) -> str:
@@ -141,6 +149,24 @@ def _thousands() -> Any:
     from matplotlib.ticker import FuncFormatter
 
     return FuncFormatter(lambda value, _: f"{value:,.0f}")
+
+
+def _whole_numbers(count: int) -> Any:
+    from matplotlib.ticker import MaxNLocator
+
+    return MaxNLocator(count, integer=True)
+
+
+def _one_two_five() -> Any:
+    from matplotlib.ticker import LogLocator
+
+    return LogLocator(subs=(1.0, 2.0, 5.0))
+
+
+def _nothing() -> Any:
+    from matplotlib.ticker import NullFormatter
+
+    return NullFormatter()
 
 
 def _plain(*axes: Axes) -> None:
