@@ -196,7 +196,7 @@ def test_the_page_is_whole_and_escaped(tmp_path: Path) -> None:
     assert page.count("data:image/jpeg;base64,") == 4
     assert 'src="http' not in page
     assert "故宫" in page
-    assert "2 queries show a picture" in page
+    assert "non-landmark images: 2. Scores will flatter." in page
     table = manifest.table.to_pydict() | {"image_id": [f"<b>{n}" for n in range(8)]}
     inspect_manifest(Manifest.from_columns(table, root=tmp_path), tmp_path / "other")
     assert "<b>" not in (tmp_path / "other/index.html").read_text(encoding="utf-8")
@@ -204,7 +204,7 @@ def test_the_page_is_whole_and_escaped(tmp_path: Path) -> None:
 
 def test_clean_data_and_data_without_gallery(tmp_path: Path) -> None:
     paths = saved(tmp_path, [scene(0), scene(1)])
-    columns = {"image_id": ["a", "b"], "path": paths, "landmark_id": ["", ""]}
+    columns: dict[str, list[Any]] = {"image_id": ["a", "b"], "path": paths, "landmark_id": ["", ""]}
     manifest = Manifest.from_columns({**columns, "role": ["query"] * 2}, root=tmp_path)
     found = inspect_manifest(manifest, tmp_path / "out")
     assert found.sentences[0] == "All 2 files can be read."

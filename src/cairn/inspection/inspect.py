@@ -127,11 +127,12 @@ def _sentences(report: Mapping[str, Any]) -> tuple[str, ...]:
     )
     if report["num_leaking_queries"]:
         said.append(
-            f"{report['num_leaking_queries']:,} queries show a picture that also stands among the "
-            "training, gallery or non-landmark images: scores will flatter."
+            "Queries whose picture also stands among the training, gallery or non-landmark images: "
+            f"{report['num_leaking_queries']:,}. Scores will flatter."
         )
     if report["num_pairs_with_two_labels"]:
-        said.append(f"{report['num_pairs_with_two_labels']:,} pairs bear two labels: one is wrong.")
+        number = report["num_pairs_with_two_labels"]
+        said.append(f"Pairs that bear two labels, of which one is wrong: {number:,}.")
     return tuple(said)
 
 
