@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 _TABLES = (".parquet", ".csv")
 _FEW = 64  # for fewer photographs, preparing OpenVINO takes longer than it saves
 
+_UNFOLDED = 10_000  # columns: where no terminal shows the table, paths stay whole
+
 
 def recognize(
     gallery: Annotated[Path, typer.Argument(help="A gallery folder.")],
@@ -165,10 +167,10 @@ def _as_table(predictions: Sequence[Prediction], gallery: Gallery) -> str:
             numbers = (f"{evidence.similarity:.4f}", f"{evidence.penalty:.4f}")
             table.add_row(*map(_plain, (*first, *numbers, f"{evidence.path}{other}")))
             first = ("", "", "")
-    console = Console(width=None if Console().is_terminal else 160)
+    console = Console(width=None if Console().is_terminal else _UNFOLDED)
     with console.capture() as capture:
         console.print(table)
-    return capture.get().rstrip()
+    return "\n".join(line.rstrip() for line in capture.get().splitlines())
 
 
 def _plain(text: str) -> str:
