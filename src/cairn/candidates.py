@@ -172,22 +172,33 @@ def gather(
     of a float32.
     """
     num = proposals_QN.shape[1]
-    bits = np.empty(CHUNK, np.uint32)
-    scores = bits.view(np.float32)
+    bits, work = np.empty(CHUNK, np.uint32), np.empty(CHUNK, np.uint32)
+    scores, differences = bits.view(np.float32), work.view(np.float32)
     for i in range(first, last):
         count, floor = counts_Q[i], floors_Q[i]
         least = _threshold(floor, radius_Q[i], relative)
         for begin in range(0, num, CHUNK):
             size = min(CHUNK, num - begin)
-            hits = 0
-            for j in range(size):
-                bits[j] = np.uint32(proposals_QN[i, begin + j]) << np.uint32(shift)
-            for j in range(size):
-                scores[j] += offsets_G[start + begin + j]
-                hits += scores[j] >= least
-            if hits == 0:
-                continue
-            if count + hits > values_QC.shape[1]:
+            row = proposals_QN[i, begin : begin + size]
+            offsets = offsets_G[start + begin : start + begin + size]
+            if size == CHUNK:
+                # Loops of known length without branches vectorise: the difference of a score that
+                # reaches ``least`` has no sign bit.
+                for j in range(CHUNK):
+                    bits[j] = np.uint32(row[j]) << np.uint32(shift)
+                for j in range(CHUNK):
+                    scores[j] += offsets[j]
+                    differences[j] = scores[j] - least
+                unsigned = np.uint32(0)
+                for j in range(CHUNK):
+                    unsigned |= ~work[j]
+                if unsigned >> np.uint32(31) == 0:
+                    continue
+            else:
+                for j in range(size):
+                    bits[j] = np.uint32(row[j]) << np.uint32(shift)
+                    scores[j] += offsets[j]
+            if count + size > values_QC.shape[1]:
                 count, floor = _prune(
                     queries_QD[i],
                     gallery_GD,

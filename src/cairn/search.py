@@ -40,6 +40,7 @@ Spread: TypeAlias = Callable[..., None]
 PRECISIONS = ("exact",)
 """Ways of searching; ``exact`` answers as a float64 brute force does."""
 
+_SMALL = 1 << 21  # proposals or numbers in the gallery: too few to load compiled loops for
 _QUERIES_AT_ONCE = 2048
 _BLOCK_BYTES = 8 << 20  # of proposals, which stay in the processor's cache
 _DEVICE_BLOCK_BYTES = 256 << 20
@@ -84,10 +85,11 @@ def search(
         raise CairnError("k must be at least 1", where=f"k = {k}")
     queries_QD = _as_matrix(queries, "queries")
     gallery_GD = _as_matrix(gallery, "gallery")
-    if queries_QD.shape[1] != gallery_GD.shape[1]:
+    dimension = gallery_GD.shape[1]
+    if queries_QD.shape[1] != dimension:
         raise CairnError(
             "queries and gallery differ in dimension",
-            where=f"{queries_QD.shape[1]} and {gallery_GD.shape[1]}",
+            where=f"{queries_QD.shape[1]} and {dimension}",
             todo="embed both with the same model",
         )
     if len(gallery_GD) == 0:
@@ -100,7 +102,8 @@ def search(
             np.pad(found.indices, padding, constant_values=-1),
             np.pad(found.similarities, padding, constant_values=-np.inf),
         )
-    if gallery_GD.is_cuda or queries_QD.is_cuda:
+    is_small = len(gallery_GD) * max(len(queries_QD), dimension) <= _SMALL
+    if gallery_GD.is_cuda or queries_QD.is_cuda or is_small:
         return _search_by_torch(queries_QD, gallery_GD, k, offsets_G)
     result = Neighbors(
         np.empty((len(queries_QD), k), dtype=np.int64),
@@ -226,16 +229,15 @@ def _summing_error(dimension: int) -> float:
 
 
 def _search_by_torch(queries: Tensor, gallery_GD: Tensor, k: int, offsets_G: Tensor) -> Neighbors:
-    """Search in plain PyTorch, on any device: the way of GPUs, and the oracle of the compiled way.
+    """Search in plain PyTorch, on any device: for GPUs and small searches.
 
     Each query keeps its top ``width`` proposals. They suffice where the last of them is too far
     below the k-th to be among the top k; the queries where it is not are searched again, wider.
     """
     device = gallery_GD.device if gallery_GD.is_cuda else queries.device
     queries_QD, offsets_G = queries.to(device), offsets_G.to(device)
-    norms_Q, norm = _norms(queries_QD, "queries"), 0.0
-    if len(queries_QD):
-        norm = float(_norms(gallery_GD, "gallery").max())
+    norms_Q = _norms(queries_QD, "queries")
+    norm = float(_norms(gallery_GD, "gallery").max())
     slack_Q = _summing_error(gallery_GD.shape[1]) * norms_Q * norm
     slack_Q += 4 * _FLOAT32 * (norms_Q * norm + offsets_G.abs().max())
     indices_QK = np.empty((len(queries_QD), k), dtype=np.int64)
