@@ -1,0 +1,41 @@
+"""``cairn train``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cairn.cli.output import Json, emit
+
+
+def train(
+    recipe: Annotated[str, typer.Argument(help="A TOML file, or the name of a built-in recipe.")],
+    data: Annotated[Path, typer.Option(help="The manifest: train and nonlandmark rows are used.")],
+    overrides: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="Change a setting, as section.key=value; may be repeated."),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("-o", "--out", help="Run folder [runs/<date>-<name>].")
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Continue the run in --out, or the newest.")
+    ] = False,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    as_json: Json = False,
+) -> None:
+    """Train a model on the manifest's train rows; the run folder holds it in model/."""
+    from cairn.config import read_recipe
+    from cairn.manifest import Manifest
+    from cairn.train import train as run
+
+    chosen = read_recipe(recipe, overrides or ())
+    folder = run(chosen, Manifest.read(data), out=out, resume=resume, device=device)
+    emit(
+        {"run": str(folder), "model": str(folder / "model")},
+        f"model: {folder / 'model'}\nnext:  cairn embed {folder / 'model'} {data} "
+        "--role gallery -o embeddings",
+        as_json=as_json,
+    )

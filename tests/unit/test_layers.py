@@ -1,0 +1,56 @@
+import pytest
+import torch
+
+from cairn.layers import AveragePool, GeM, GlobalContext
+
+
+def test_gem_equals_the_formula_and_its_limits() -> None:
+    features = torch.rand(2, 5, 4, 3) + 0.1
+    by_hand = features.pow(3).mean(dim=(2, 3)).pow(1 / 3)
+    torch.testing.assert_close(GeM(3.0)(features), by_hand)
+    torch.testing.assert_close(GeM(1.0)(features), AveragePool()(features))
+    torch.testing.assert_close(GeM(200.0)(features), features.amax(dim=(2, 3)), rtol=0.02, atol=0)
+
+
+def test_gem_learns_its_exponent_and_survives_zeros() -> None:
+    pool = GeM()
+    pool(torch.zeros(1, 2, 3, 3).requires_grad_()).sum().backward()
+    assert pool.p.grad is not None
+    assert torch.isfinite(pool.p.grad).all()
+
+
+def test_gem_is_float32_under_autocast() -> None:
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert GeM()(torch.rand(1, 2, 3, 3).bfloat16()).dtype == torch.float32
+
+
+def test_fresh_global_context_changes_nothing() -> None:
+    features = torch.randn(2, 16, 5, 4)
+    torch.testing.assert_close(GlobalContext(16)(features), features)
+
+
+def test_global_context_equals_the_equation() -> None:
+    torch.manual_seed(0)
+    block = GlobalContext(16)
+    torch.nn.init.normal_(block.expand.weight)
+    features = torch.randn(2, 16, 5, 4)
+    block.keep_mask = True
+    out = block(features)
+    weights = torch.exp(block.attend(features))
+    weights = weights / weights.sum(dim=(2, 3), keepdim=True)
+    context = (features * weights).sum(dim=(2, 3))
+    change = block.expand(torch.relu(block.norm(block.squeeze(context))))
+    torch.testing.assert_close(out, features + change[:, :, None, None])
+    assert block.last_mask is not None
+    assert block.last_mask.shape == (2, 5, 4)
+    torch.testing.assert_close(block.last_mask.sum(dim=(1, 2)), torch.ones(2))
+
+
+@pytest.mark.parametrize("channels", [8, 64])
+def test_global_context_passes_gradients(channels: int) -> None:
+    block = GlobalContext(channels)
+    torch.nn.init.normal_(block.expand.weight)
+    block(torch.randn(2, channels, 4, 4)).square().sum().backward()
+    for name, parameter in block.named_parameters():
+        assert parameter.grad is not None, name
+        assert torch.isfinite(parameter.grad).all(), name

@@ -1,0 +1,96 @@
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from cairn.config import ModelConfig
+from cairn.errors import CairnError
+from cairn.layers import GlobalContext
+from cairn.model import assemble, build
+
+
+def _small(**changes: object) -> ModelConfig:
+    return ModelConfig.model_validate({"backbone": "resnext_small", **changes})
+
+
+def test_the_house_model_has_a_context_block_in_every_residual_block() -> None:
+    with torch.device("meta"):
+        model = assemble(ModelConfig())
+    blocks = [m for m in model.modules() if type(m).__name__ == "Bottleneck"]
+    assert len(blocks) == 3 + 4 + 23 + 3
+    assert all(isinstance(block.se, GlobalContext) for block in blocks)
+    assert blocks[0].conv2.groups == 32
+
+
+@pytest.mark.parametrize("gc", [True, False])
+@pytest.mark.parametrize("pool", ["gem", "avg"])
+def test_embeddings_have_unit_length(gc: bool, pool: str) -> None:
+    model = build(_small(gc=gc, pool=pool)).eval()
+    assert any(isinstance(m, GlobalContext) for m in model.modules()) is gc
+    with torch.inference_mode():
+        embeddings = model(torch.randn(3, 3, 64, 64))
+    assert embeddings.shape == (3, 512)
+    torch.testing.assert_close(embeddings.norm(dim=1), torch.ones(3))
+
+
+def test_a_fresh_context_block_does_not_change_the_network() -> None:
+    with_gc = build(_small(gc=True)).eval()
+    without = build(_small(gc=False)).eval()
+    weights = {k: v for k, v in with_gc.state_dict().items() if ".se." not in k}
+    without.load_state_dict(weights)
+    images = torch.randn(2, 3, 64, 64)
+    torch.testing.assert_close(with_gc(images), without(images))
+
+
+def test_training_reaches_every_parameter() -> None:
+    model = build(_small())
+    out = model(torch.randn(4, 3, 64, 64))
+    out[:, 0].sum().backward()
+    missing = [name for name, p in model.named_parameters() if p.grad is None]
+    assert missing == []
+
+
+@pytest.mark.parametrize("backbone", ["resnet18", "efficientnet_b0", "vit_tiny_patch16_224"])
+def test_other_timm_backbones(backbone: str) -> None:
+    model = build(ModelConfig(backbone=backbone, gc=False, dimension=64)).eval()
+    with torch.inference_mode():
+        assert model(torch.randn(2, 3, 224, 224)).shape == (2, 64)
+
+
+def test_unknown_backbone_names_the_nearest() -> None:
+    with pytest.raises(CairnError, match="resnext999") as caught:
+        build(ModelConfig(backbone="resnext999_32x4d"))
+    assert "did you mean" in caught.value.todo
+
+
+def test_context_blocks_need_residual_blocks() -> None:
+    with pytest.raises(CairnError, match="no residual blocks"):
+        build(ModelConfig(backbone="efficientnet_b0", gc=True))
+
+
+def test_weights_from_a_file_start_a_model_with_context_blocks(tmp_path: Path) -> None:
+    source = build(_small(gc=False))
+    path = tmp_path / "weights.safetensors"
+    save_file({k: v.half() for k, v in source.backbone.state_dict().items()}, path)
+    model = build(_small(weights=str(path)))
+    expected = source.backbone.state_dict()["conv1.weight"].half().float()
+    torch.testing.assert_close(model.backbone.state_dict()["conv1.weight"], expected)
+
+
+def test_weights_that_do_not_fit_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "weights.safetensors"
+    save_file({"conv1.weight": torch.zeros(1)}, path)
+    with pytest.raises(CairnError, match="do not fit"):
+        build(_small(weights=str(path)))
+    with pytest.raises(CairnError, match="cannot read"):
+        build(_small(weights=str(tmp_path / "absent.safetensors")))
+
+
+def test_center_keeps_the_backbones_dimension() -> None:
+    with pytest.raises(CairnError, match="1024"):
+        build(_small(neck="center", dimension=512))
+    assert build(_small(neck="center", dimension=1024)).eval()(torch.randn(1, 3, 64, 64)).shape == (
+        1,
+        1024,
+    )
