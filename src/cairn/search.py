@@ -148,7 +148,7 @@ def _search_block(
     num_queries, dimension = queries_QD.shape
     k = into[0].shape[1]
     rounds = num_queries >= _BFLOAT16_FROM and _bfloat16_pays()
-    is_few = num_queries <= _FEW
+    is_few = not rounds and num_queries <= _FEW
     dtype = torch.bfloat16 if rounds else torch.float32
     step = min(_BLOCK_BYTES // (num_queries * dtype.itemsize), _ROWS_AT_ONCE, len(gallery_GD))
     rounded_ND = torch.empty((max(step, num_queries), dimension), dtype=torch.bfloat16)

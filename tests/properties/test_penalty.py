@@ -26,7 +26,7 @@ def rules(draw: st.DrawFn) -> PenaltyRule:
 
 def unit_rows(num_rows: int, seed: int, dimension: int = 6) -> Float32:
     rows = np.random.default_rng(seed).normal(size=(num_rows, dimension))
-    return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+    return np.asarray(rows / np.linalg.norm(rows, axis=1, keepdims=True), dtype=np.float32)
 
 
 @given(rule=rules(), similarity=st.floats(-1, 1, width=32))
