@@ -1,0 +1,101 @@
+"""``cairn evaluate`` as a person calls it, on the known answer of the field."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from cairn.cli.evaluate import evaluate
+from cairn.errors import CairnError
+from cairn.manifest import Manifest
+
+SUBMISSION = "id,landmarks\na,\nb,0 0.01\nc,1 10.0\nd,150 15.0\n"
+SOLUTION = (
+    "id,landmarks,Usage\na,0 12,Public\nb,100 200 300,Private\nc,1,Public\nd,,Private\ne,,Private\n"
+)
+
+Run = Callable[..., str]
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    (tmp_path / "submission.csv").write_text(SUBMISSION, encoding="utf-8")
+    (tmp_path / "solution.csv").write_text(SOLUTION, encoding="utf-8")
+    app = typer.Typer()
+    app.command()(evaluate)
+
+    def call(*options: str, solution: str = "solution.csv") -> str:
+        files = [str(tmp_path / "submission.csv"), str(tmp_path / solution)]
+        result = CliRunner().invoke(app, [*files, *options])
+        if result.exception is not None and not isinstance(result.exception, SystemExit):
+            raise result.exception
+        assert result.exit_code == 0, result.output
+        return result.stdout
+
+    return call
+
+
+def test_the_known_answer(run: Run) -> None:
+    value = json.loads(run("--json"))
+    assert value["gap"] == pytest.approx(0.166667, abs=1e-6)
+    assert value["gap_without_unlabelled"] == pytest.approx(0.333333, abs=1e-6)
+    assert value["top1_accuracy"] == pytest.approx(0.333333, abs=1e-6)
+    assert (value["num_queries"], value["num_labelled"]) == (5, 3)
+
+
+def test_ignoring_unlabelled(run: Run) -> None:
+    value = json.loads(run("--ignore-unlabelled", "--json", "--resamples", "0"))
+    assert value["gap"] == pytest.approx(0.333333, abs=1e-6)
+    assert (value["num_queries"], value["num_resamples"]) == (3, 0)
+
+
+def test_words_for_a_person(run: Run) -> None:
+    text = run("--resamples", "0")
+    assert "5 queries, 3 with a landmark, 3 answered" in text
+    assert "0.166667" in text
+
+
+def test_usage_selects_rows(run: Run) -> None:
+    value = json.loads(run("--usage", "public", "--json"))
+    assert (value["num_queries"], value["gap"]) == (2, 0.5)
+    with pytest.raises(CairnError, match="unknown usage") as caught:
+        run("--usage", "publik")
+    assert "public" in caught.value.todo
+
+
+def test_before_and_folder(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "old.csv").write_text("id,landmarks\nb,100 1\n", encoding="utf-8")
+    out = tmp_path / "evaluation"
+    value = json.loads(run("--before", str(tmp_path / "old.csv"), "-o", str(out), "--json"))
+    assert value["before"]["gap"] == pytest.approx(1 / 3)
+    assert value["change"]["gap"]["value"] == pytest.approx(-1 / 6)
+    assert json.loads((out / "report.json").read_text(encoding="utf-8"))["gap"] == value["gap"]
+    assert (out / "report.html").is_file()
+
+
+@pytest.mark.parametrize("name", ["manifest.parquet", "manifest.csv"])
+def test_a_manifest_is_a_solution_too(run: Run, tmp_path: Path, name: str) -> None:
+    images = ["a", "b", "c", "d", "e", "g1", "g2"]
+    Manifest.from_columns(
+        {
+            "image_id": images,
+            "path": [f"{image}.jpg" for image in images],
+            "landmark_id": ["12", "100", "1", "", "", "1", "1"],
+            "role": ["query"] * 5 + ["gallery"] * 2,
+            "label_space": ["x"] * 7,
+        },
+        root=tmp_path,
+    ).write(tmp_path / name)
+    value = json.loads(run("--json", "--resamples", "10", solution=name))
+    assert value["gap"] == pytest.approx(1 / 6)
+    assert {entry["size"]: entry["num_queries"] for entry in value["by_size"]} == {"0": 2, "2": 1}
+    assert "gallery photographs" in run("--resamples", "0", solution=name)
+
+
+def test_answers_of_another_set_are_refused(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "other.csv").write_text("id,landmarks\nx,1\n", encoding="utf-8")
+    with pytest.raises(CairnError, match="does not have"):
+        run(solution="other.csv")

@@ -1,0 +1,238 @@
+"""The evaluation folder: whole, self-contained, and true to what went in."""
+
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+
+from cairn.domain import Evidence, Prediction
+from cairn.errors import CairnError
+from cairn.evaluate import evaluate
+from cairn.report import PickedImage, write_report
+from cairn.report.cases import choose
+from cairn.report.thumbnails import Thumbnails
+from cairn.submission import by_image, read_submission
+
+TRUTH: dict[str, frozenset[str]] = {
+    "q1": frozenset({"tower"}),
+    "q2": frozenset({"台北"}),
+    "q3": frozenset({"tower"}),
+    "n1": frozenset(),
+}
+COUNTS = {"tower": 4, "台北": 2}
+
+
+def _evidence(landmark: str, similarity: float, penalty: float = 0.0) -> Evidence:
+    return Evidence(f"g-{landmark}", landmark, f"{landmark}.jpg", similarity, penalty)
+
+
+AFTER = [
+    Prediction("q1", "tower", 0.8, (_evidence("tower", 0.8), _evidence("台北", 0.5))),
+    Prediction("q2", "tower", 0.6, (_evidence("tower", 0.6),)),
+    Prediction("q3", None, 0.0),
+    Prediction("n1", "<b>bold</b>", 0.3, (_evidence("<b>bold</b>", 0.5, 0.2),)),
+]
+BEFORE = [
+    Prediction("q1", "台北", 0.85),
+    Prediction("q2", "台北", 0.61),
+    Prediction("q3", None, 0.0),
+    Prediction("n1", "<b>bold</b>", 0.5),
+]
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    photos = tmp_path_factory.mktemp("photos")
+    Image.new("RGB", (300, 200), "#336699").save(photos / "tower.jpg")
+    Image.new("RGB", (900, 100), "#996633").save(photos / "台北.jpg")
+    (photos / "broken.jpg").write_bytes(b"no picture")
+    report = evaluate(
+        by_image(AFTER),
+        TRUTH,
+        before=by_image(BEFORE),
+        gallery_counts=COUNTS,
+        num_resamples=20,
+    )
+    folder = photos / "evaluation"
+    write_report(
+        folder,
+        report=report,
+        predictions=AFTER,
+        truth=TRUTH,
+        before=BEFORE,
+        query_paths={"q1": "tower.jpg", "q2": "broken.jpg"},
+        photo_root=photos,
+        gallery_counts=COUNTS,
+        gallery_examples={"台北": "台北.jpg"},
+        picked=[
+            PickedImage("g-tower", "tower", "tower.jpg", 7, 0.61, 0.42),
+            PickedImage("never", "tower", "tower.jpg", 0, 0.0, 0.0),
+        ],
+        landmark_names={"台北": "Taipei 101 & friends"},
+        title="A <report>",
+        facts={"Model": "none"},
+        provenance={"seed": 0},
+    )
+    return folder
+
+
+@pytest.fixture(scope="module")
+def page(written: Path) -> str:
+    return (written / "report.html").read_text(encoding="utf-8")
+
+
+def test_the_folder_holds_the_four_files(written: Path) -> None:
+    names = {"report.json", "report.html", "predictions.parquet", "submission.csv"}
+    assert {path.name for path in written.iterdir()} == names
+
+
+def test_the_json_is_the_report(written: Path) -> None:
+    value = json.loads((written / "report.json").read_text(encoding="utf-8"))
+    assert value["gap"] == pytest.approx(1 / 3)
+    assert value["before"]["gap"] == pytest.approx(1 / 2 / 3)
+    assert value["provenance"] == {"seed": 0}
+
+
+def test_the_submission_reads_back(written: Path) -> None:
+    back = read_submission(written / "submission.csv")
+    assert back == {one.image_id: by_image(AFTER).get(one.image_id) for one in AFTER}
+
+
+def test_the_predictions_table_keeps_everything(written: Path) -> None:
+    rows = pq.read_table(written / "predictions.parquet").to_pylist()
+    assert [row["is_right"] for row in rows] == [True, False, False, None]
+    assert rows[0]["landmark_id_before"] == "台北"
+    assert rows[2]["landmark_id"] is rows[2]["confidence"] is None
+    assert rows[3]["evidence"][0] == {
+        "image_id": "g-<b>bold</b>",
+        "landmark_id": "<b>bold</b>",
+        "path": "<b>bold</b>.jpg",
+        "similarity": 0.5,
+        "penalty": 0.2,
+    }
+
+
+def test_nothing_is_fetched_from_anywhere(page: str) -> None:
+    assert not re.search(r"https?:|//[a-z]|<script|@import|<iframe", page)
+    sources = re.findall(r'(?:src|href)="([^"]*)"', page)
+    assert sources
+    assert all(source.startswith(("data:", "#")) for source in sources)
+
+
+class _Outline(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.headings: list[int] = []
+        self.images: list[dict[str, str | None]] = []
+        self.ids: list[str] = []
+        self.open: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        given = dict(attrs)
+        if re.fullmatch(r"h\d", tag):
+            self.headings.append(int(tag[1]))
+        if tag == "img":
+            self.images.append(given)
+        if given.get("id"):
+            self.ids.append(str(given["id"]))
+        if tag in ("section", "ul", "li", "figure", "div", "table", "main"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag in ("section", "ul", "li", "figure", "div", "table", "main"):
+            assert self.open.pop() == tag
+
+
+def test_the_page_is_well_formed_and_accessible(page: str) -> None:
+    outline = _Outline()
+    outline.feed(page)
+    assert outline.open == []
+    assert outline.headings[0] == 1
+    assert outline.headings.count(1) == 1
+    steps = zip(outline.headings, outline.headings[1:], strict=False)
+    assert all(later <= earlier + 1 for earlier, later in steps)
+    assert all(image["alt"] for image in outline.images)
+    assert len(outline.ids) == len(set(outline.ids))
+    assert '<html lang="en">' in page
+    assert all(f'id="{link}"' in page for link in re.findall(r'href="#([\w-]+)"', page))
+
+
+def test_texts_are_escaped_and_names_shown(page: str) -> None:
+    assert "A &lt;report&gt;" in page
+    assert "<b>bold</b>" not in page
+    assert "Taipei 101 &amp; friends" in page
+
+
+def test_an_unreadable_photograph_says_why(page: str) -> None:
+    assert "query photograph q2: not an image" in page
+    assert "broken.jpg (not an image)" in page
+    assert "query photograph n1: no path recorded" in page
+
+
+def test_the_penalty_and_the_picks_are_shown(page: str) -> None:
+    assert "<b>0.300</b> = 0.500 − 0.200" in page
+    assert "7 picks, similarity 0.610, penalty 0.420" in page
+    assert "0 picks" not in page
+
+
+def test_plots_take_their_colours_from_the_page(page: str) -> None:
+    plots = re.findall(r"<svg.*?</svg>", page, flags=re.DOTALL)
+    assert len(plots) == 4
+    for plot in plots:
+        colours = set(re.findall(r"#[0-9a-f]{6}\b", plot))
+        assert colours <= {"#ffffff", "#000000"}, colours
+        assert "var(--ink)" in plot
+    assert "M = 3" in plots[0]
+
+
+def test_results_are_never_overwritten(written: Path) -> None:
+    report = evaluate(by_image(AFTER), TRUTH, num_resamples=0)
+    with pytest.raises(CairnError, match="never overwritten"):
+        write_report(written, report=report, predictions=AFTER, truth=TRUTH)
+
+
+def test_the_least_that_can_be_given_still_makes_a_page(tmp_path: Path) -> None:
+    truth = {"q1": frozenset({"tower"})}
+    report = evaluate({}, truth, num_resamples=0)
+    path = write_report(
+        tmp_path / "r", report=report, predictions=[Prediction("q1", None, 0.0)], truth=truth
+    )
+    text = path.read_text(encoding="utf-8")
+    assert "0 of 1 landmark photographs were recognized" in text
+    assert "95%" not in re.sub(r"<style>.*?</style>", "", text, flags=re.DOTALL)
+
+
+def test_cases_follow_their_rules() -> None:
+    cases = choose(AFTER, TRUTH, before=BEFORE, counts=COUNTS)
+    assert [one.prediction.image_id for one in cases.hits] == ["q1"]
+    assert [one.prediction.image_id for one in cases.misses] == ["q2"]
+    assert [one.prediction.image_id for one in cases.false_alarms] == ["n1"]
+    assert [one.prediction.image_id for one in cases.mended] == ["q1"]
+    assert [one.prediction.image_id for one in cases.broken] == ["q2"]
+
+
+def test_rare_landmarks_and_variety_come_first() -> None:
+    truth = {f"q{i}": frozenset({"big" if i < 5 else "small"}) for i in range(7)}
+    told = [
+        Prediction(query, min(shown), 1 - i / 10) for i, (query, shown) in enumerate(truth.items())
+    ]
+    cases = choose(told, truth, counts={"big": 90, "small": 2}, limit=3)
+    assert [one.prediction.image_id for one in cases.hits] == ["q5", "q6", "q0"]
+
+
+def test_thumbnails_are_small_and_panoramas_cut(tmp_path: Path) -> None:
+    Image.new("RGB", (4000, 1000), "red").save(tmp_path / "wide.jpg")
+    html, ratio = Thumbnails(tmp_path).element("wide.jpg", alt='a "wide" one')
+    assert ratio == pytest.approx(1.8, abs=0.02)
+    assert 'height="220"' in html
+    assert "a &quot;wide&quot; one" in html
+    assert len(html) < 10_000
+
+
+def test_picks_cannot_be_negative() -> None:
+    with pytest.raises(CairnError, match="negative"):
+        PickedImage("a", "b", "c", -1, 0.0, 0.0)
