@@ -229,6 +229,8 @@ def test_thumbnails_are_small_and_panoramas_cut(tmp_path: Path) -> None:
     html, ratio = Thumbnails(tmp_path).element("wide.jpg", alt='a "wide" one')
     assert ratio == pytest.approx(1.8, abs=0.02)
     assert 'height="220"' in html
+    Image.new("RGB", (1, 900), "red").save(tmp_path / "line.png")
+    assert Thumbnails(tmp_path).element("line.png", alt="a line")[1] == pytest.approx(0.5)
     assert "a &quot;wide&quot; one" in html
     assert len(html) < 10_000
 

@@ -1,0 +1,81 @@
+"""Small inputs that many tests share."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from cairn.config import Recipe
+from cairn.manifest import Manifest
+
+torch.set_num_threads(2)
+
+
+def picture(rng: np.random.Generator, pattern: np.ndarray, side: int = 40) -> Image.Image:
+    """A noisy view of a coarse 4 x 4 pattern."""
+    base = np.kron(pattern, np.ones((side // 4, side // 4, 1)))
+    noisy = base * rng.uniform(0.8, 1.2) + rng.normal(0, 12, base.shape)
+    return Image.fromarray(np.clip(noisy, 0, 255).astype(np.uint8))
+
+
+def make_pictures(root: Path, *, num_landmarks: int = 5, photos: int = 6) -> Manifest:
+    """Write photographs of patterns; a landmark is one pattern; non-landmarks have their own."""
+    rng = np.random.default_rng(7)
+    rows: list[tuple[str, str, str]] = []
+
+    def add(name: str, landmark: str, role: str, pattern: np.ndarray) -> None:
+        path = root / f"{name}.jpg"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        picture(rng, pattern).save(path, quality=92)
+        rows.append((f"{name}.jpg", landmark, role))
+
+    for number in range(num_landmarks):
+        pattern = rng.uniform(30, 220, (4, 4, 3))
+        for photo in range(photos + 3):
+            role = "train" if photo < photos else "query"
+            add(f"{role}/landmark{number}/{photo}", f"landmark{number}", role, pattern)
+    for number in range(24):
+        role = "nonlandmark" if number < 12 else "query"
+        add(f"{role}/none/{number}", "", role, rng.uniform(30, 220, (4, 4, 3)))
+    columns = {
+        "image_id": [row[0] for row in rows],
+        "path": [row[0] for row in rows],
+        "landmark_id": [row[1] for row in rows],
+        "role": [row[2] for row in rows],
+        "label_space": ["patterns"] * len(rows),
+    }
+    manifest = Manifest.from_columns(columns, root=root)
+    manifest.write(root / "manifest.parquet")
+    return manifest
+
+
+@pytest.fixture(scope="session")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> Manifest:
+    return make_pictures(tmp_path_factory.mktemp("pictures"))
+
+
+@pytest.fixture(scope="session")
+def tiny_recipe() -> Recipe:
+    """A recipe that trains on the pictures in seconds."""
+    return Recipe.model_validate(
+        {
+            "name": "tiny",
+            "model": {
+                "backbone": "resnext_small",
+                "dimension": 32,
+                "backbone_args": {"layers": (1, 1, 1, 1), "channels": (8, 16, 32, 64)},
+                "preprocess": {"image_size": 32},
+            },
+            "head": {"scale": 16.0},
+            "train": {
+                "epochs": 3,
+                "batch_size": 8,
+                "precision": "float32",
+                "ema": 0.9,
+                "workers": 2,
+            },
+            "validation": {"share": 0.2},
+        }
+    )
