@@ -317,10 +317,10 @@ def _as_tensor(values: Array) -> Tensor:
 
 
 def _norms(rows_ND: Tensor, name: str) -> Tensor:
-    """Return the (N,) float64 norms of rows that are vectors."""
-    parts = [part.double().norm(dim=1) for part in torch.split(rows_ND, 8192)]
-    norms_N = torch.cat(parts)
-    _require_vectors(norms_N.float().cpu().numpy(), 0, name)
+    """Return the (N,) norms of rows that are vectors, none too small."""
+    norms_N: Tensor = torch.linalg.vector_norm(rows_ND, dim=1)
+    _require_vectors(norms_N.cpu().numpy(), 0, name)
+    norms_N *= 1 + 2 * rows_ND.shape[1] * _FLOAT32  # they were summed in float32
     return norms_N
 
 
