@@ -101,6 +101,7 @@ class _Measured:
         self.minus = self.ranking.among(self.ranking.labelled)
         self.level: Int64 = np.unique(self.ranking.scores, return_inverse=True)[1]
         self.bins = bins
+        self.known = np.flatnonzero(self.ranking.labelled)
         self.precisions = _precisions(self.ranking, retrieval)
         self.width = len(SCORES) + len(BIN_SCORES) * len(SIZE_BINS)
 
@@ -134,8 +135,10 @@ class _Measured:
         )
 
     def _per_bin(self, values: NDArray[Any]) -> Float64:
-        sums = np.bincount(self.bins + 1, weights=values, minlength=len(SIZE_BINS) + 1)
-        return sums[1:].astype(np.float64)
+        # Only landmark queries have a bin, and in the field they are a fiftieth of all.
+        chosen = values[self.known]
+        sums = np.bincount(self.bins[self.known], weights=chosen, minlength=len(SIZE_BINS))
+        return sums.astype(np.float64)
 
 
 def _bins(truth: Mapping[str, Collection[str]], counts: Mapping[str, int] | None) -> Int64:

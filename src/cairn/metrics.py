@@ -86,10 +86,10 @@ def rank(
             mix numbers and strings, or no query shows a landmark (M = 0).
     """
     _check_truth(truth)
+    _check_same_kind(predictions, truth)
     image_ids = _ascending(truth)
     position = {image_id: row for row, image_id in enumerate(image_ids)}
-    scores = np.full(len(image_ids), -np.inf)
-    correct = np.zeros(len(image_ids), dtype=bool)
+    rows, values, hits = [], [], []
     for image_id, prediction in predictions.items():
         row = position.get(image_id)
         if row is None:
@@ -99,14 +99,20 @@ def rank(
                 todo="check that predictions and truth are of the same set of queries",
             )
         if prediction is not None:
-            landmark_id, scores[row] = prediction
-            correct[row] = landmark_id in truth[image_id]
-            if not np.isfinite(scores[row]):
-                raise CairnError("a score must be finite", where=f"image {image_id!r}")
-    _check_same_kind(predictions, truth)
+            landmark_id, score = prediction
+            rows.append(row)
+            values.append(score)
+            hits.append(landmark_id in truth[image_id])
+    given = np.asarray(values, dtype=np.float64)
+    if not np.isfinite(given).all():
+        bad = image_ids[rows[int(np.flatnonzero(~np.isfinite(given))[0])]]
+        raise CairnError("a score must be finite", where=f"image {bad!r}")
+    scores = np.full(len(image_ids), -np.inf)
+    correct = np.zeros(len(image_ids), dtype=bool)
+    scores[rows], correct[rows] = given, hits
     answered = np.flatnonzero(np.isfinite(scores))
     order = answered[np.argsort(-scores[answered], kind="stable")]
-    labelled = np.fromiter((len(truth[i]) > 0 for i in image_ids), bool, len(image_ids))
+    labelled = np.asarray([len(truth[image_id]) > 0 for image_id in image_ids])
     return Ranking(tuple(image_ids), labelled, correct, scores, order)
 
 
@@ -278,11 +284,12 @@ def auroc_of_levels(positive: Bool, level: Int64, weights: Int64 | None = None) 
 
 
 def _check_truth(truth: Mapping[ImageId, Collection[LandmarkId]]) -> None:
-    for image_id, landmarks in truth.items():
-        if isinstance(landmarks, str | bytes) or not isinstance(landmarks, Collection):
+    for kind in {type(landmarks) for landmarks in truth.values()}:
+        if issubclass(kind, str | bytes) or not issubclass(kind, Collection):
+            image_id = next(i for i, landmarks in truth.items() if type(landmarks) is kind)
             raise CairnError(
                 "the truth of a query must be a collection of ids, such as a set or a list",
-                where=f"image {image_id!r}: {landmarks!r}",
+                where=f"image {image_id!r}: {truth[image_id]!r}",
             )
     if not any(len(landmarks) for landmarks in truth.values()):
         raise CairnError(
@@ -303,9 +310,9 @@ def _check_same_kind(
     truth: Mapping[ImageId, Collection[LandmarkId]],
 ) -> None:
     """Refuse string answers to integer truths and the reverse: all would be wrong in silence."""
-    named = {isinstance(answer[0], str) for answer in predictions.values() if answer is not None}
-    known = {isinstance(landmark, str) for landmarks in truth.values() for landmark in landmarks}
-    if len(named | known) > 1:
+    kinds = {type(answer[0]) for answer in predictions.values() if answer is not None}
+    kinds |= {type(landmark) for landmarks in truth.values() for landmark in landmarks}
+    if len({issubclass(kind, str) for kind in kinds}) > 1:
         raise CairnError(
             "landmark ids mix numbers and strings",
             where="predictions and truth",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -118,8 +119,8 @@ def _is_manifest(path: Path) -> bool:
     """Whether a CSV file has the columns of a manifest rather than of a solution."""
     if not path.is_file():
         return False
-    with path.open(encoding="utf-8-sig", errors="replace") as file:
-        columns = file.readline().strip().split(",")
+    with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
+        columns = next(csv.reader(file), [])
     return {"image_id", "role"} <= set(columns)
 
 

@@ -141,6 +141,9 @@ def _varied(
         if kind(case) not in seen:
             seen.add(kind(case))
             first.append(case)
-    rest = [case for case in cases if case not in first] if len(first) < limit else []
-    chosen = {id(case) for case in (first + rest)[:limit]}
+    chosen = {id(case) for case in first[:limit]}
+    for case in cases:
+        if len(chosen) == limit:
+            break
+        chosen.add(id(case))
     return tuple(case for case in cases if id(case) in chosen)

@@ -129,7 +129,8 @@ class Page:
             columns.append(("mean_average_precision", "mAP@100"))
         heads = "".join(f'<th scope="col">{name}</th>' for _, name in columns)
         rows = "".join(
-            f'<tr><th scope="row">{_size(entry.size)}</th><td>{entry.num_landmarks:,}</td>'
+            f'<tr><th scope="row">{_size(entry.size)}</th>'
+            f'<td class="extra">{entry.num_landmarks:,}</td>'
             f"<td>{entry.num_queries:,}</td>"
             + "".join(_cell(entry, old.get(entry.size), key) for key, _ in columns)
             + f"<td>{'–' if entry.auroc is None else f'{entry.auroc:.3f}'}</td></tr>"
@@ -142,7 +143,8 @@ class Page:
             f"share of the one ranking, so the bins, weighted by queries, give GAP.{was}"
             f"{intervals}</p>"
             '<div class="scroll" role="region" aria-label="Scores by size" tabindex="0"><table>'
-            '<thead><tr><th scope="col">Gallery photographs</th><th scope="col">Landmarks</th>'
+            '<thead><tr><th scope="col">Gallery photographs</th>'
+            '<th scope="col" class="extra">Landmarks</th>'
             f'<th scope="col">Queries</th>{heads}<th scope="col">AUROC</th></tr></thead>'
             f"<tbody>{rows}</tbody></table></div>"
         )
@@ -220,14 +222,14 @@ def _cell(entry: SizeBin, old: SizeBin | None, key: str) -> str:
     if score is None:
         return "<td>–</td>"
     was = old.scores.get(key) if old else None
-    value = f"{was.value:.3f} → {score.value:.3f}" if was else f"{score.value:.3f}"
-    return f"<td>{value}<small>{_bounds(score)}</small></td>"
+    old_value = f'<span class="was">{was.value:.3f} → </span>' if was else ""
+    return f"<td>{old_value}{score.value:.3f}<small>{_bounds(score)}</small></td>"
 
 
 def _bounds(score: Interval) -> str:
     if score.low is None or score.high is None:
         return ""
-    return f"{score.low:.3f} to {score.high:.3f}"
+    return f"{score.low:.3f}–{score.high:.3f}"
 
 
 def _direction(change: Interval) -> int:

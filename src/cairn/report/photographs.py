@@ -141,7 +141,8 @@ class Photographs:
         entries = "".join(self._picked(one, most) for one in picked)
         return (
             "<p>The gallery photographs that pictures of no landmark resemble most often, and what "
-            "is taken off their similarity to every query for it. The bar is the number of picks."
+            "is taken off their similarity to every query for it. The bar is the number of picks, "
+            "which the penalty counts up to a limit."
             f'</p><ul class="picks">{entries}</ul>'
         )
 

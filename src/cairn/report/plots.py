@@ -38,10 +38,10 @@ _VARIABLES = {
 _LOG_BEYOND = 5
 """Answers per landmark query beyond which ranks need a log axis to show the ones that matter."""
 
-_SIZE_IN = (5.8, 3.7)
+_SIZE_IN = (5.1, 3.4)
 _STYLE: Any = {
     "svg.fonttype": "none",
-    "font.size": 11,
+    "font.size": 10.5,
     "text.color": INK,
     "axes.labelcolor": INK,
     "axes.edgecolor": RULE,
@@ -112,11 +112,12 @@ def score_histograms(after: Ranking, before: Ranking | None = None) -> str:
         figure, panels = _figure(len(shown))
         for axes, (name, one) in zip(panels, shown, strict=True):
             _histogram(axes, one, edges)
-            axes.set_title(name, loc="left", fontsize=11, color=MUTED)
+            axes.set_title(name, loc="left", fontsize=10.5, color=MUTED)
         if len(answered):
-            panels[0].legend(loc="upper right")
+            handles = panels[-1].get_legend_handles_labels()
+            figure.legend(*handles, loc="outside upper right", ncols=3, columnspacing=1.2)
         panels[-1].set_xlabel("confidence")
-        figure.supylabel("share of each kind", fontsize=11)
+        figure.supylabel("share of each kind", fontsize=10.5)
         return _svg(figure, "scores")
 
 
@@ -166,7 +167,7 @@ def _figure(num_panels: int) -> tuple[Figure, list[Axes]]:
     figure = Figure(figsize=_SIZE_IN, layout="constrained")
     FigureCanvasSVG(figure)
     figure.patch.set_alpha(0.0)
-    panels = figure.subplots(num_panels, 1, sharex=True, squeeze=False)[:, 0]
+    panels = figure.subplots(num_panels, 1, sharex=True, sharey=True, squeeze=False)[:, 0]
     for axes in panels:
         axes.patch.set_alpha(0.0)
     return figure, list(panels)

@@ -13,8 +13,8 @@ from cairn.images import UnreadableImage, decode
 HEIGHT_PX = 220
 """Height of an embedded thumbnail: shown at about half of it, sharp on dense screens."""
 
-MAX_ASPECT = 1.8
-"""Width over height beyond which only a panorama's middle is shown."""
+MIN_ASPECT, MAX_ASPECT = 0.6, 1.8
+"""Width over height beyond which only the middle of a photograph is shown."""
 
 _QUALITY = 78
 
@@ -64,9 +64,10 @@ class Thumbnails:
             path = self.root / path
         image = decode(path, min_side=self.height_px)
         width, height = image.size
-        if width > MAX_ASPECT * height:  # a panorama: its middle
-            cut = (width - MAX_ASPECT * height) / 2
-            image = image.crop((round(cut), 0, round(width - cut), height))
+        wide, high = min(width, MAX_ASPECT * height), min(height, width / MIN_ASPECT)
+        if wide < width or high < height:
+            left, top = (width - wide) / 2, (height - high) / 2
+            image = image.crop((round(left), round(top), round(left + wide), round(top + high)))
         # A thumbnail is never larger than its photograph, only the page's box is.
         scale = min(1.0, self.height_px / image.height)
         size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
