@@ -42,6 +42,7 @@ PRECISIONS = ("exact",)
 
 _SMALL = 1 << 21  # proposals or numbers in the gallery: too few to load compiled loops for
 _QUERIES_AT_ONCE = 2048
+_CANDIDATE_BYTES = 256 << 20  # 12 for each of 4 k + 512 candidates a query
 _BLOCK_BYTES = 8 << 20  # of proposals, which stay in the processor's cache
 _DEVICE_BLOCK_BYTES = 256 << 20
 _DEVICE_EXTRA = 32
@@ -121,8 +122,9 @@ def search(
             for task in waiting:
                 task.result()
 
-        for start in range(0, len(queries_QD), _QUERIES_AT_ONCE):
-            part = slice(start, start + _QUERIES_AT_ONCE)
+        at_once = max(1, min(_QUERIES_AT_ONCE, _CANDIDATE_BYTES // (48 * k + 6144)))
+        for start in range(0, len(queries_QD), at_once):
+            part = slice(start, start + at_once)
             _search_block(
                 queries_QD[part],
                 gallery_GD,
@@ -150,7 +152,8 @@ def _search_block(
     rounds = num_queries >= _BFLOAT16_FROM and _bfloat16_pays()
     is_few = not rounds and num_queries <= _FEW
     dtype = torch.bfloat16 if rounds else torch.float32
-    step = min(_BLOCK_BYTES // (num_queries * dtype.itemsize), _ROWS_AT_ONCE, len(gallery_GD))
+    step = max(1, _BLOCK_BYTES // (num_queries * dtype.itemsize))
+    step = min(step, _ROWS_AT_ONCE, len(gallery_GD))
     rounded_ND = torch.empty((max(step, num_queries), dimension), dtype=torch.bfloat16)
     measured_2N = np.zeros((2, max(step, num_queries)), dtype=np.float32)
     none = np.empty((0, dimension), dtype=np.float32)
