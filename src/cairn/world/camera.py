@@ -64,7 +64,7 @@ def frame_size(rng: Rng, size: int) -> tuple[int, int]:
 def draw_camera(scene: Scene, rng: Rng, size: int) -> Camera:
     """Return a camera as visitors hold it: often in front, at eye level, subject in frame."""
     width, height = frame_size(rng, size)
-    away = float(rng.normal(0, 0.5)) if rng.random() < 0.6 else float(rng.uniform(-pi, pi))
+    away = float(rng.normal(0, 0.5)) if rng.random() < 0.68 else float(rng.uniform(-pi, pi))
     azimuth = away - pi / 2
     toward = np.array([cos(azimuth), sin(azimuth), 0.0])
     corners = scene.subject.corners.reshape(-1, 3)
@@ -81,7 +81,7 @@ def draw_camera(scene: Scene, rng: Rng, size: int) -> Camera:
         half_y *= distance / closest
         half_x *= distance / closest
         distance = closest
-    target = np.array([0.0, 0.0, scene.height * float(rng.uniform(0.35, 0.6))])
+    target = np.array([0.0, 0.0, scene.height * float(rng.uniform(*scene.focus))])
     if shot == 2:
         detail = corners[int(rng.integers(len(corners)))]
         target = target + (detail - target) * float(rng.uniform(0.2, 0.75))

@@ -51,8 +51,8 @@ class Conditions:
 
 def draw_conditions(rng: np.random.Generator) -> Conditions:
     """Return circumstances as tourists meet them: mostly bright days, some of everything else."""
-    hour = HOURS[int(rng.choice(4, p=(0.62, 0.17, 0.08, 0.13)))]
-    weather = WEATHERS[int(rng.choice(6, p=(0.36, 0.28, 0.18, 0.06, 0.06, 0.06)))]
+    hour = HOURS[int(rng.choice(4, p=(0.66, 0.16, 0.07, 0.11)))]
+    weather = WEATHERS[int(rng.choice(6, p=(0.39, 0.29, 0.17, 0.05, 0.05, 0.05)))]
     season = (
         "winter" if weather == "snow" else SEASONS[int(rng.choice(4, p=(0.25, 0.4, 0.2, 0.15)))]
     )
@@ -65,8 +65,16 @@ def _times(colour: Colour, factor: float) -> NDArray[np.float64]:
     return np.array(colour) * factor
 
 
-def light_array(conditions: Conditions, rng: np.random.Generator) -> NDArray[np.float64]:
-    """Return the array that `cairn.world.shading.develop` reads, without ground and scene sizes."""
+def light_array(
+    conditions: Conditions, distance: float, rng: np.random.Generator
+) -> NDArray[np.float64]:
+    """Return the array that `cairn.world.shading.develop` reads, without ground and scene sizes.
+
+    Args:
+        conditions: When it is.
+        distance: From the eye to the subject, metres; fog veils it but never hides it.
+        rng: What to draw from.
+    """
     light = np.zeros(at.LIGHT_LENGTH)
     hour, weather = conditions.hour, conditions.weather
     sun, ambient, zenith, horizon = {
@@ -86,10 +94,10 @@ def light_array(conditions: Conditions, rng: np.random.Generator) -> NDArray[np.
     ground = _times((0.42, 0.36, 0.28), 0.55 if hour in ("day", "golden") else 0.3)
     light[at.BOUNCE : at.BOUNCE + 3] = ground * float(bright.mean()) * 1.6
     cover = gray if weather != "cloudy" else 0.0
-    light[at.ZENITH : at.ZENITH + 3] = np.array(zenith) * (1 - cover) + flat * cover * 1.1
-    light[at.HORIZON : at.HORIZON + 3] = np.array(horizon) * (1 - cover) + flat * cover * 1.3
-    haze = {"fog": rng.uniform(0.006, 0.02), "rain": 0.003, "snow": 0.005}
-    light[at.FOG] = haze.get(weather, float(rng.uniform(0.0002, 0.0012)))
+    light[at.ZENITH : at.ZENITH + 3] = np.array(zenith) * (1 - cover) + flat * cover * 1.4
+    light[at.HORIZON : at.HORIZON + 3] = np.array(horizon) * (1 - cover) + flat * cover * 1.6
+    veil = {"fog": rng.uniform(0.35, 1.1), "rain": 0.25, "snow": 0.3}.get(weather, 0.0)
+    light[at.FOG] = veil / max(distance, 1.0) + float(rng.uniform(0.0002, 0.0010))
     light[at.CLOUD_COVER] = {"clear": 0.28, "cloudy": float(rng.uniform(0.45, 0.75))}.get(
         weather, 0
     )
@@ -104,9 +112,9 @@ def light_array(conditions: Conditions, rng: np.random.Generator) -> NDArray[np.
     light[at.WETNESS] = 1.0 if weather == "rain" else 0.0
     light[at.SHADOW] = 1.0
     level = float(light[at.AMBIENT : at.AMBIENT + 3].mean() + 0.45 * light[at.SUN_RGB + 1])
-    aim = 1.15 if hour != "night" else 0.55
+    aim = 1.3 if hour != "night" else 0.6
     exposure = aim / (level + (0.45 if hour in ("night", "dusk") else 0.05))
-    light[at.EXPOSURE] = exposure * float(np.exp(rng.normal(0, 0.22)))
+    light[at.EXPOSURE] = exposure * float(np.exp(rng.normal(0, 0.18)))
     warmth = float(rng.normal(0, 0.07))
     light[at.BALANCE : at.BALANCE + 3] = (1 + warmth, 1 + float(rng.normal(0, 0.02)), 1 - warmth)
     return light

@@ -74,6 +74,6 @@ def photo_counts(config: WorldConfig) -> NDArray[np.int64]:
     num, top, least = config.num_landmarks, config.max_photos, config.min_photos
     rank = np.arange(1, num + 1, dtype=np.float64)
     middle = max(num / 2, 1.5)
-    steep = max(log(max(0.75 * top, 5.5) / 5.5) / log(middle), 0.0)
-    counts = np.floor(top * rank**-steep * (1.0 - 0.5 * (rank - 1) / num)).astype(np.int64)
+    steep = max(log(max(0.625 * top, 5.5) / 5.5) / log(middle), 0.0)
+    counts = np.floor(top * rank**-steep * (1.0 - 0.75 * (rank - 1) / num)).astype(np.int64)
     return np.clip(counts, least, top)

@@ -11,9 +11,27 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from cairn.world.textures import KINDS
-
 Colour = tuple[float, float, float]
+
+PATTERNS = (
+    "plain",
+    "brick",
+    "bands",
+    "windows",
+    "checker",
+    "tiles",
+    "flutes",
+    "strata",
+    "diamonds",
+    "mosaic",
+    "glazing",
+    "foliage",
+    "paving",
+    "grass",
+    "water",
+    "rings",
+)
+"""The patterns of `cairn.world.textures`, in the order of their numbers there."""
 
 STONES: tuple[Colour, ...] = (
     (0.84, 0.78, 0.66),
@@ -101,7 +119,7 @@ class Materials:
         """Append a material and return its row; colours are sRGB in [0, 1], cells in metres."""
         colours = (first, second or first, third or first)
         flat = [channel for colour in colours for channel in linear(colour)]
-        self.rows.append([float(KINDS.index(kind)), *flat, *cell, a, b, float(seed), gloss])
+        self.rows.append([float(PATTERNS.index(kind)), *flat, *cell, a, b, float(seed), gloss])
         return len(self.rows) - 1
 
 

@@ -183,7 +183,8 @@ def person(rng: Rng) -> Scene:
             shirt = table.add("bands", pick(rng, ACCENTS), pick(rng, STONES), cell=(0.2, 0.12))
         body = figure(rng, skin, shirt, dark, pose="portrait", hair=hair)
         bodies.append(body.turned(float(rng.normal(0, 0.4))).moved((k - (count - 1) / 2) * 0.6))
-    return _outdoors("person", rng, merge(bodies), table, shots=(0.1, 0.4, 0.5))
+    scene = _outdoors("person", rng, merge(bodies), table, shots=(0.1, 0.4, 0.5))
+    return replace(scene, focus=(0.55, 0.88))
 
 
 def beast(rng: Rng) -> Scene:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 from math import pi
 
@@ -38,17 +39,45 @@ def render_photo(scene: Scene, rng: Rng, *, size: int = 128) -> Picture:
 
     Everything that differs between photographs of a place is drawn from ``rng``.
     """
-    camera = draw_camera(scene, rng, size)
+    camera = _aim(scene, rng, size)
     conditions = draw_conditions(rng)
     materials = scene.materials.copy()
-    parts = [scene.subject, *_in_view(scene, camera, rng)]
+    mesh = merge([scene.subject, *_in_view(scene, camera, rng)])
     if not scene.indoors:
-        parts += passers_by(scene, camera, materials, rng)
-    light = light_array(conditions, rng)
+        crowded = merge([mesh, *passers_by(scene, camera, materials, rng)])
+        # Passers-by may hide half of the subject; where they would hide more, they have gone.
+        if _share(crowded, scene, camera) >= 0.5 * _share(mesh, scene, camera):
+            mesh = crowded
+    light = light_array(conditions, float(np.hypot(camera.eye[0], camera.eye[1])), rng)
     if scene.indoors:
         _lamps(light, rng)
-    picture = _render(merge(parts), materials, scene, camera, conditions, light)
+    picture = _render(mesh, materials, scene, camera, conditions, light)
     return finish(picture, rng, dark=conditions.hour == "night")
+
+
+def _aim(scene: Scene, rng: Rng, size: int) -> Camera:
+    """Return a camera that sees something of the subject; the best of four where none sees much."""
+    best = draw_camera(scene, rng, size)
+    most = _share(scene.subject, scene, best)
+    for _ in range(3):
+        if most > 0.05:
+            break
+        camera = draw_camera(scene, rng, size)
+        share = _share(scene.subject, scene, camera)
+        if share > most:
+            best, most = camera, share
+    return best
+
+
+def _share(mesh: Mesh, scene: Scene, camera: Camera) -> float:
+    """Return the share of the frame in which the subject, the first part of ``mesh``, is seen."""
+    from cairn.world.raster import rasterize
+
+    planes = np.empty((len(mesh), 9))
+    seen = np.empty((max(camera.height // 4, 1), max(camera.width // 4, 1)), dtype=np.int32)
+    corners = np.ascontiguousarray(mesh.corners)
+    rasterize(corners, camera.eye, camera.axes, camera.half_x, camera.half_y, seen, planes)
+    return float(((seen >= 0) & (seen < len(scene.subject))).mean())
 
 
 def _in_view(scene: Scene, camera: Camera, rng: Rng) -> list[Mesh]:
@@ -90,7 +119,9 @@ def passers_by(scene: Scene, camera: Camera, materials: Materials, rng: Rng) -> 
         hair = materials.add("plain", pick(rng, HAIRS))
         for _ in range(crowd):
             shirt, legs = cloths[int(rng.integers(4))], cloths[int(rng.integers(4))]
-            body = figure(rng, skins[int(rng.integers(2))], shirt, legs, hair=hair)
+            rows = np.array((skins[int(rng.integers(2))], shirt, legs, hair), dtype=np.int32)
+            body = bodies()[int(rng.integers(len(bodies())))]
+            body = replace(body, materials=rows[body.materials])
             size = float(rng.uniform(0.85, 1.08))
             x, y = spot(3.5)
             parts.append(
@@ -114,6 +145,13 @@ def passers_by(scene: Scene, camera: Camera, materials: Materials, rng: Rng) -> 
         point = camera.eye[:2] + ahead * along + aside * side
         parts.append(tree(rng, bark, leaves).moved(float(point[0]), float(point[1])))
     return parts
+
+
+@cache
+def bodies() -> tuple[Mesh, ...]:
+    """Return passers-by whose materials 0 to 3 stand for skin, shirt, legs and hair."""
+    rng = np.random.default_rng(20240612)
+    return tuple(figure(rng, 0, 1, 2, hair=3) for _ in range(32))
 
 
 def _lamps(light: NDArray[np.float64], rng: Rng) -> None:
@@ -207,7 +245,7 @@ def finish(picture: NDArray[np.float32], rng: Rng, *, dark: bool = False) -> Pic
     contrast = float(rng.normal(1.0, 0.1))
     half = np.float32(0.5)
     image: NDArray[np.float32] = (picture - half) * np.float32(contrast) + half
-    if rng.random() < 0.12:
+    if rng.random() < 0.08:
         gray = image.mean(axis=2, keepdims=True)
         image = gray + (image - gray) * np.float32(rng.uniform(0.0, 1.5))
     if rng.random() < 0.22:
@@ -217,7 +255,7 @@ def finish(picture: NDArray[np.float32], rng: Rng, *, dark: bool = False) -> Pic
         x = np.linspace(-1, 1, width, dtype=np.float32)[None]
         falloff = 1 - np.float32(rng.uniform(0.05, 0.2)) * (x * x + y * y)
         image = image * falloff.astype(np.float32)[..., None]
-    grain = float(rng.exponential(0.012)) + (0.015 if dark else 0.002)
+    grain = min(float(rng.exponential(0.008)), 0.03) + (0.012 if dark else 0.002)
     image = image + rng.standard_normal(image.shape, dtype=np.float32) * np.float32(grain)
     developed: Picture = (np.clip(image, 0, 1) * 255 + 0.5).astype(np.uint8)
     return developed
@@ -228,5 +266,4 @@ def _blurred(image: NDArray[np.float32], amount: float) -> NDArray[np.float32]:
     padded = np.pad(image, ((1, 1), (1, 1), (0, 0)), mode="edge")
     rows = (padded[:-2] + 2 * padded[1:-1] + padded[2:]) / 4
     both = (rows[:, :-2] + 2 * rows[:, 1:-1] + rows[:, 2:]) / 4
-    mixed: NDArray[np.float32] = image + (both - image) * np.float32(amount)
-    return mixed
+    return (image + (both - image) * np.float32(amount)).astype(np.float32)

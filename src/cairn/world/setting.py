@@ -58,7 +58,7 @@ class Scene:
         edge: (radius, kind, x, y): kind 0 a circle, 1 a straight shore towards (x, y).
         shots: Chances of a far, a whole and a close photograph.
         indoors: Whether it is a room: lamps instead of sun and weather.
-        foliage: Whether occluding trees make sense here.
+        focus: Shares of the height between which the lens is aimed.
     """
 
     category: str
@@ -70,8 +70,9 @@ class Scene:
     near_ground: int
     far_ground: int
     edge: tuple[float, float, float, float]
-    shots: tuple[float, float, float] = (0.17, 0.6, 0.23)
+    shots: tuple[float, float, float] = (0.15, 0.67, 0.18)
     indoors: bool = False
+    focus: tuple[float, float] = (0.35, 0.6)
 
 
 def ground(rng: Rng, table: Materials, kind: str) -> int:

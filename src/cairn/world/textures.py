@@ -1,6 +1,6 @@
 """What a material looks like at one point: procedural patterns, evaluated per sample.
 
-A material is a row of 16 numbers (`cairn.world.materials`): kind, three linear colours, cell width
+A material is a row of 16 numbers (`cairn.world.materials`): pattern, three linear colours, cell width
 and height in metres, two parameters, a seed and a gloss. Patterns fade to their mean colour where
 one cell is smaller than a sample, so that far walls do not flicker.
 """
@@ -12,26 +12,6 @@ from typing import Any
 import numpy as np
 
 from cairn.world.compiled import compiled
-
-KINDS = (
-    "plain",
-    "brick",
-    "bands",
-    "windows",
-    "checker",
-    "tiles",
-    "flutes",
-    "strata",
-    "diamonds",
-    "mosaic",
-    "glazing",
-    "foliage",
-    "paving",
-    "grass",
-    "water",
-    "rings",
-)
-"""The patterns, in the order of their numbers in a material's row."""
 
 
 @compiled
@@ -111,7 +91,7 @@ def surface(
     kind, seed = int(m[0]), int(m[14])
     su, sv, a = m[10], m[11], m[12]
     keep = min(1.0, max(0.0, 1.6 - 1.8 * foot / min(su, sv)))
-    stain = 0.82 + 0.36 * cloudy(noise, (x + y) * 9.1 + seed * 7.0, (z + x - y) * 7.3 + seed)
+    stain = 0.8 + 0.4 * cloudy(noise, (x + y) * 2.3 + seed * 7.0, (z + x - y) * 1.9 + seed)
     shade, glow, gloss = 1.0, 0.0, m[15]
     r, g, b = m[1], m[2], m[3]
     if kind == 1:
@@ -159,7 +139,7 @@ def surface(
         r, g, b = blend(m, 1, 2, scatter(j, 3, seed))
         if scatter(j, 5, seed) < a:
             r, g, b = m[7], m[8], m[9]
-        crack = cloudy(noise, x * 31.0 / su + y * 23.0 / su, z * 19.0 / su + seed)
+        crack = cloudy(noise, x * 17.0 / su + y * 13.0 / su, z * 11.0 / su + seed)
         shade = 0.62 + 0.76 * crack
     elif kind == 8:
         p, q = u / su + v / sv, u / su - v / sv
@@ -197,7 +177,7 @@ def surface(
             glow = 0.0
         glow = glow * keep + 0.3 * (1.0 - keep)
     elif kind == 11:
-        leaf = cloudy(noise, (x + z * 0.7) * 57.0 / su + seed, (y + z) * 57.0 / su)
+        leaf = cloudy(noise, (x + z * 0.7) * 19.0 / su + seed, (y + z) * 19.0 / su)
         r, g, b = blend(m, 1, 2, leaf)
         shade = 0.45 + 1.1 * leaf
     elif kind == 12:
@@ -207,7 +187,7 @@ def surface(
         if min((p - i) * su, (q - j) * sv) < m[13]:
             r, g, b = r + (m[7] - r) * keep, g + (m[8] - g) * keep, b + (m[9] - b) * keep
     elif kind == 13:
-        blade = cloudy(noise, x * 21.0 / su + seed, y * 21.0 / su)
+        blade = cloudy(noise, x * 9.0 / su + seed, y * 9.0 / su)
         patch = cloudy(noise, x * 1.3 / su, y * 1.3 / su + seed)
         r, g, b = blend(m, 1, 2, patch * a)
         shade = 0.7 + 0.6 * (blade * keep + 0.5 * (1.0 - keep))
