@@ -15,7 +15,7 @@ from typer.testing import CliRunner, Result
 
 from cairn.checkpoint import save_model
 from cairn.cli.embed import embed
-from cairn.cli.gallery import gallery
+from cairn.cli.gallery import app as gallery
 from cairn.cli.penalize import penalize
 from cairn.cli.recognize import recognize
 from cairn.config import ModelConfig, Preprocess

@@ -10,15 +10,15 @@ import typer
 from cairn.cli.output import Json, emit
 from cairn.errors import CairnError
 
-gallery = typer.Typer(no_args_is_help=True, help="Make a gallery to recognize against.")
+app = typer.Typer(no_args_is_help=True, help="Make a gallery to recognize against.")
 
 
-@gallery.callback()
+@app.callback()
 def _group() -> None:
     """Make a gallery to recognize against."""
 
 
-@gallery.command("build")
+@app.command("build")
 def build(
     embeddings: Annotated[Path, typer.Argument(help="A folder that `cairn embed` wrote.")],
     model: Annotated[Path, typer.Argument(help="The model folder that made it.")],
