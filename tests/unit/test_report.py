@@ -206,6 +206,15 @@ def test_the_least_that_can_be_given_still_makes_a_page(tmp_path: Path) -> None:
     assert "95%" not in re.sub(r"<style>.*?</style>", "", text, flags=re.DOTALL)
 
 
+def test_without_any_photograph_there_are_no_empty_boxes(tmp_path: Path) -> None:
+    told = [Prediction("q1", "tower", 0.5)]
+    report = evaluate(by_image(told), {"q1": {"tower"}}, num_resamples=0)
+    path = write_report(tmp_path / "r", report=report, predictions=told, truth={"q1": {"tower"}})
+    text = path.read_text(encoding="utf-8")
+    assert "tower" in text
+    assert "no path recorded" not in text
+
+
 def test_cases_follow_their_rules() -> None:
     cases = choose(AFTER, TRUTH, before=BEFORE, counts=COUNTS)
     assert [one.prediction.image_id for one in cases.hits] == ["q1"]

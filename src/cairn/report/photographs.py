@@ -92,12 +92,15 @@ class Photographs:
             alt = f"gallery photograph of {name}, the right answer"
             caption = f"<b>the right one</b><br>{escape(name)}"
             figures.append(self._figure(self.examples[missed[0]], alt, caption, "truth"))
+        # A submission scored alone knows no photographs: words are enough then.
+        has_pictures = len(figures) > 1 or prediction.image_id in self.query_paths
         text = " ".join(self._lines(case))
         return (
             f'<li class="case"><h3><span class="verdict {kind}">{label}</span>{answer} '
             f'<span class="sum">confidence {prediction.confidence:.3f}</span></h3>'
             + (f"<p>{text}</p>" if text else "")
-            + f'<div class="strip">{"".join(figures)}</div></li>'
+            + (f'<div class="strip">{"".join(figures)}</div>' if has_pictures else "")
+            + "</li>"
         )
 
     def _lines(self, case: Case) -> list[str]:

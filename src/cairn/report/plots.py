@@ -16,7 +16,13 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator, PercentFormatter
+from matplotlib.ticker import (
+    FixedLocator,
+    FuncFormatter,
+    MaxNLocator,
+    NullLocator,
+    PercentFormatter,
+)
 from numpy.typing import NDArray
 
 from cairn.metrics import Ranking
@@ -80,7 +86,7 @@ def precision_curve(after: Ranking, before: Ranking | None = None) -> str:
         axes.axvline(after.num_labelled, color=MUTED, linewidth=1, linestyle=":")
         axes.annotate(
             f"M = {after.num_labelled:,}",
-            (after.num_labelled, 0.03),
+            (after.num_labelled, 0.94),
             xytext=(5, 0),
             textcoords="offset points",
             ha="left",
@@ -137,6 +143,7 @@ def imbalance(counts: Mapping[str, int]) -> str:
         axes.xaxis.set_major_formatter(plain)
         axes.yaxis.set_major_locator(FixedLocator(_ladder(int(sizes.max(initial=1)))))
         axes.yaxis.set_minor_locator(NullLocator())
+        axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
         axes.set_xlabel("landmarks, most photographed first")
         axes.set_ylabel("gallery photographs")
         return _svg(figure, "imbalance")
