@@ -24,8 +24,8 @@ from cairn.necks import build_neck
 SMALL: dict[str, Any] = {
     "layers": (1, 2, 2, 1),
     "channels": (32, 64, 128, 256),
-    "cardinality": 8,
-    "base_width": 16,
+    "cardinality": 32,
+    "base_width": 4,
     "stem_width": 32,
 }
 """Shape of ``resnext_small``: the house model's kind at about 1/40 of its cost."""
