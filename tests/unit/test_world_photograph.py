@@ -94,7 +94,7 @@ def test_night_has_less_light_than_day_and_only_night_lights_windows() -> None:
     def light(hour: str) -> np.ndarray:
         return light_array(Conditions(hour, "clear", "summer", 0.3, 0.7), 50.0, generator(1))
 
-    from cairn.world.shading import AMBIENT, NIGHT
+    from cairn.world.layout import AMBIENT, NIGHT
 
     assert light("night")[AMBIENT] < 0.2 * light("day")[AMBIENT]
     assert light("day")[NIGHT] == 0
@@ -102,7 +102,7 @@ def test_night_has_less_light_than_day_and_only_night_lights_windows() -> None:
 
 
 def test_fog_veils_the_subject_but_never_hides_it() -> None:
-    from cairn.world.shading import FOG
+    from cairn.world.layout import FOG
 
     for number in range(20):
         drawn = light_array(Conditions("day", "fog", "autumn", 0.0, 0.9), 80.0, generator(number))

@@ -8,7 +8,7 @@ from math import cos, pi, sin
 import numpy as np
 from numpy.typing import NDArray
 
-from cairn.world import shading as at
+from cairn.world import layout as at
 
 Colour = tuple[float, float, float]
 

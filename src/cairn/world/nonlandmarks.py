@@ -275,10 +275,10 @@ def texture(rng: Rng) -> Scene:
     drawn = kit(rng, table)
     leaves = table.add("foliage", pick(rng, LEAFS), pick(rng, GRASSES), cell=(2.0, 2.0))
     strata = table.add("strata", pick(rng, STONES), pick(rng, STONES), cell=(3.0, 0.8), a=0.2)
-    options = (drawn.wall, drawn.wall2, drawn.roof, drawn.accent, drawn.paving, leaves, strata)
-    wall = box(30, 1, 20, options[int(rng.integers(len(options)))])
-    scene = _outdoors("texture", rng, wall, table, shots=(0.0, 0.0, 1.0))
-    return replace(scene, height=9.0)
+    options = (drawn.wall, drawn.roof, drawn.accent, drawn.accent, drawn.paving, leaves, strata)
+    wall = box(16, 1, 11, options[int(rng.integers(len(options)))])
+    scene = _outdoors("texture", rng, wall, table, shots=(0.0, 0.4, 0.6))
+    return replace(scene, height=6.0)
 
 
 def landscape(rng: Rng) -> Scene:

@@ -9,6 +9,7 @@ from math import pi
 import numpy as np
 from numpy.typing import NDArray
 
+from cairn.world import layout as at
 from cairn.world.camera import Camera, draw_camera
 from cairn.world.conditions import Conditions, draw_conditions, light_array
 from cairn.world.figures import figure, tree, vehicle
@@ -156,8 +157,6 @@ def bodies() -> tuple[Mesh, ...]:
 
 def _lamps(light: NDArray[np.float64], rng: Rng) -> None:
     """Turn an outdoor light array into that of a lit room."""
-    from cairn.world import shading as at
-
     warm = float(rng.uniform(0.55, 1.0))
     light[at.SUN : at.SUN + 3] = (0.35, -0.45, 0.82)
     light[at.SUN_RGB : at.SUN_RGB + 3] = np.array((0.8, 0.8 * (warm + 1) / 2, 0.8 * warm))
@@ -177,8 +176,8 @@ def _render(
     conditions: Conditions,
     light: NDArray[np.float64],
 ) -> NDArray[np.float32]:
-    from cairn.world import shading as at
     from cairn.world.raster import cast_shadows, rasterize
+    from cairn.world.shading import develop
 
     reach = 1.5 * max(scene.reach, scene.height) + 6.0
     light[at.NEAR_GROUND], light[at.FAR_GROUND] = scene.near_ground, scene.far_ground
@@ -205,7 +204,7 @@ def _render(
     planes = np.empty((max(len(mesh), 1), 9))
     rasterize(corners, camera.eye, camera.axes, camera.half_x, camera.half_y, seen, planes)
     picture = np.empty((camera.height, camera.width, 3), dtype=np.float32)
-    at.develop(
+    develop(
         corners,
         np.ascontiguousarray(mesh.normals),
         np.ascontiguousarray(mesh.uvs),
@@ -242,12 +241,12 @@ def noise_table() -> NDArray[np.float32]:
 def finish(picture: NDArray[np.float32], rng: Rng, *, dark: bool = False) -> Picture:
     """Return what lens and sensor make of ``picture``: contrast, blur, vignette, noise, 8 bits."""
     height, width, _ = picture.shape
-    contrast = float(rng.normal(1.0, 0.1))
+    contrast = float(rng.normal(1.13, 0.1))
     half = np.float32(0.5)
     image: NDArray[np.float32] = (picture - half) * np.float32(contrast) + half
-    if rng.random() < 0.08:
-        gray = image.mean(axis=2, keepdims=True)
-        image = gray + (image - gray) * np.float32(rng.uniform(0.0, 1.5))
+    vivid = float(rng.uniform(0.0, 1.5)) if rng.random() < 0.08 else float(rng.normal(1.12, 0.1))
+    gray = image.mean(axis=2, keepdims=True)
+    image = gray + (image - gray) * np.float32(vivid)
     if rng.random() < 0.22:
         image = _blurred(image, float(rng.uniform(0.3, 0.9)))
     if rng.random() < 0.3:

@@ -11,15 +11,36 @@ from typing import Any
 import numpy as np
 
 from cairn.world.compiled import compiled
+from cairn.world.layout import (
+    AMBIENT,
+    BALANCE,
+    BOUNCE,
+    CLOUD_COVER,
+    CLOUD_SCALE,
+    CLOUD_X,
+    CLOUD_Y,
+    EDGE_KIND,
+    EDGE_RADIUS,
+    EDGE_X,
+    EDGE_Y,
+    EXPOSURE,
+    FAR_GROUND,
+    FLOOD,
+    FOG,
+    HORIZON,
+    LEAF,
+    NEAR_GROUND,
+    NIGHT,
+    SHADOW,
+    SHADOW_REACH,
+    SNOW,
+    SUN,
+    SUN_RGB,
+    TALL,
+    WETNESS,
+    ZENITH,
+)
 from cairn.world.textures import cloudy, surface
-
-# Rows of the light array; three-number entries name their first.
-SUN, SUN_RGB, AMBIENT, BOUNCE, ZENITH, HORIZON = 0, 3, 6, 9, 12, 15
-FOG, CLOUD_COVER, CLOUD_SCALE, CLOUD_X, CLOUD_Y, NIGHT = 18, 19, 20, 21, 22, 23
-FLOOD, SNOW, LEAF, EXPOSURE, BALANCE = 24, 27, 28, 31, 32
-NEAR_GROUND, FAR_GROUND, EDGE_RADIUS, EDGE_KIND, EDGE_X, EDGE_Y = 35, 36, 37, 38, 39, 40
-WETNESS, SHADOW_REACH, SHADOW, TALL = 41, 42, 43, 44
-LIGHT_LENGTH = 45
 
 FOLIAGE, GRASS, WATER = 11, 13, 14
 

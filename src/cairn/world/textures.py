@@ -1,8 +1,8 @@
 """What a material looks like at one point: procedural patterns, evaluated per sample.
 
-A material is a row of 16 numbers (`cairn.world.materials`): pattern, three linear colours, cell width
-and height in metres, two parameters, a seed and a gloss. Patterns fade to their mean colour where
-one cell is smaller than a sample, so that far walls do not flicker.
+A material is a row of 16 numbers (`cairn.world.materials`): pattern, three linear colours, cell
+width and height in metres, two parameters, a seed and a gloss. Patterns fade to their mean colour
+where one cell is smaller than a sample, so that far walls do not flicker.
 """
 
 from __future__ import annotations
