@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from cairn.recognize import Answers
 
 _TABLES = (".parquet", ".csv")
-_FEW = 64  # for fewer photographs, preparing OpenVINO takes longer than it saves
+_FEW = 16  # for fewer photographs, preparing OpenVINO takes longer than it saves
 
 _UNFOLDED = 10_000  # columns: where no terminal shows the table, paths stay whole
 
