@@ -11,5 +11,14 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 def compiled(function: Function) -> Function:
-    """Return ``function`` as machine code that gives the same result on every run (no fastmath)."""
-    return cast(Function, njit(cache=True, error_model="numpy", nogil=True)(function))
+    """Return ``function`` as machine code that gives the same result on every run (no fastmath).
+
+    Where no folder for the compiler's cache can be written, it compiles anew in every process.
+    """
+    strict: dict[str, Any] = {"error_model": "numpy", "nogil": True}
+    try:
+        return cast(Function, njit(cache=True, **strict)(function))
+    except RuntimeError as error:
+        if "cannot cache" not in str(error):
+            raise
+        return cast(Function, njit(**strict)(function))
