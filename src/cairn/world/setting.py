@@ -12,7 +12,7 @@ from math import cos, pi, sin
 import numpy as np
 
 from cairn.world.figures import lamp, tree
-from cairn.world.materials import GLASS, ROOFS, STONES, Colour, Materials, pick, roofing, shifted
+from cairn.world.materials import GLASS, STONES, Colour, Materials, pick, roofing, shifted
 from cairn.world.mesh import Mesh, merge, quads
 from cairn.world.solids import box, gable
 from cairn.world.structures import Structure
@@ -282,8 +282,3 @@ def place(structure: Structure, rng: Rng) -> Scene:
         far_ground=far_row,
         edge=edge,
     )
-
-
-def ordinary_roof(rng: Rng) -> Colour:
-    """Return a roof colour."""
-    return pick(rng, ROOFS)

@@ -47,7 +47,7 @@ def blend(m: Any, first: int, second: int, share: float) -> Any:
 
 
 @compiled
-def window(m: Any, u: float, v: float, foot: float, seed: int) -> Any:
+def window(m: Any, u: float, v: float, seed: int) -> Any:
     """Return the share of wall, frame and pane at (u, v), and whether the pane is lit at night."""
     cu, cv = u / m[10], v / m[11]
     i, j = int(np.floor(cu)), int(np.floor(cv))
@@ -108,7 +108,7 @@ def surface(
         place = v / sv - np.floor(v / sv)
         r, g, b = blend(m, 1, 2, (1.0 if place < a else 0.0) * keep + a * (1.0 - keep))
     elif kind == 3:
-        inside, frame, lit = window(m, u, v, foot, seed)
+        inside, frame, lit = window(m, u, v, seed)
         floor = v / sv - np.floor(v / sv)
         if floor > 0.93:
             shade = 1.0 - 0.25 * keep
