@@ -2,6 +2,7 @@
 
 Both take an upright RGB image and give float32 (3, S, S), normalised as the weights expect. The
 geometry is one resample from a box of the photograph; colours change as one pass over the pixels.
+Evaluation may show two views of a photograph; training always shows one.
 """
 
 from __future__ import annotations
@@ -28,14 +29,17 @@ def eval_transform(preprocess: Preprocess) -> Callable[[Image.Image], Float32]:
     """Return the transform that embedding uses: no randomness.
 
     Returns:
-        A function from an RGB image to float32 (3, S, S).
+        A function from an RGB image to float32 of ``preprocess.input_shape``.
     """
 
-    def transform(image: Image.Image) -> Float32:
-        box = (0.0, 0.0, float(image.width), float(image.height))
-        if preprocess.resize == "crop":
-            box = _center_box(image, preprocess.crop_pct)
+    def view(image: Image.Image, *, crop: bool) -> Float32:
+        box = _center_box(image, preprocess.crop_pct) if crop else _whole_box(image)
         return _normalise(_resample(image, box, preprocess), preprocess)
+
+    def transform(image: Image.Image) -> Float32:
+        if preprocess.resize == "both":
+            return np.stack([view(image, crop=True), view(image, crop=False)])
+        return view(image, crop=preprocess.resize == "crop")
 
     return transform
 
@@ -64,10 +68,14 @@ def train_transform(
 
 def decode_side(preprocess: Preprocess, config: AugmentConfig | None = None) -> int:
     """Return the shorter side, in pixels, that a decoder must keep for no detail to be lost."""
-    share = preprocess.crop_pct if preprocess.resize == "crop" else 1.0
+    share = preprocess.crop_pct if preprocess.resize != "squash" else 1.0
     if config is not None:
         share = min(share, math.sqrt(config.crop_scale[0]))
     return math.ceil(preprocess.image_size / share)
+
+
+def _whole_box(image: Image.Image) -> Box:
+    return 0.0, 0.0, float(image.width), float(image.height)
 
 
 def _center_box(image: Image.Image, crop_pct: float) -> Box:

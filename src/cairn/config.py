@@ -31,19 +31,27 @@ class Preprocess(Value):
     Attributes:
         image_size: Side of the square input, in pixels.
         resize: ``squash`` changes the aspect ratio to a square (the competition winners' habit);
-            ``crop`` scales the shorter side to ``image_size / crop_pct`` and cuts out the centre.
-        crop_pct: Share of the shorter side that the centre crop keeps; only for ``crop``.
+            ``crop`` scales the shorter side to ``image_size / crop_pct`` and cuts out the centre;
+            ``both`` shows the model the two as views, at twice the cost, and averages what it
+            pools of them.
+        crop_pct: Share of the shorter side that the centre crop keeps; not for ``squash``.
         mean: Per-channel mean of RGB in [0, 1] that is subtracted.
         std: Per-channel standard deviation that is divided by.
         interpolation: Resampling filter.
     """
 
     image_size: int = Field(512, ge=16, le=4096)
-    resize: Literal["squash", "crop"] = "squash"
+    resize: Literal["squash", "crop", "both"] = "squash"
     crop_pct: float = Field(1.0, gt=0, le=1)
     mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
     std: tuple[float, float, float] = (0.229, 0.224, 0.225)
     interpolation: Literal["bilinear", "bicubic"] = "bilinear"
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """Shape of one photograph's input: (3, S, S), or (2, 3, S, S) for two views."""
+        single = (3, self.image_size, self.image_size)
+        return (2, *single) if self.resize == "both" else single
 
 
 class ModelConfig(Value):
@@ -150,6 +158,7 @@ class TrainConfig(Value):
         batch_size: Photographs a step.
         learning_rate: Peak rate of the new parts (neck, head) and of a backbone from scratch.
         backbone_rate: Factor on the rate for a backbone with loaded weights.
+        neck_rate: Factor on the rate for the neck; 0 keeps a closed-form one as it was fitted.
         weight_decay: L2 penalty; not applied to biases, norms and GeM's exponent.
         momentum: SGD momentum, Nesterov.
         warmup_epochs: Linear rise of the rate.
@@ -166,6 +175,7 @@ class TrainConfig(Value):
     batch_size: int = Field(64, ge=2)
     learning_rate: float = Field(0.05, gt=0)
     backbone_rate: float = Field(1.0, ge=0)
+    neck_rate: float = Field(1.0, ge=0)
     weight_decay: float = Field(1e-4, ge=0)
     momentum: float = Field(0.9, ge=0, lt=1)
     warmup_epochs: float = Field(1.0, ge=0)

@@ -16,7 +16,7 @@ Float32 = NDArray[np.float32]
 Int64 = NDArray[np.int64]
 
 ROLES = ("train", "gallery", "query", "nonlandmark")
-"""What a photograph is for: learning, being recognized against, being asked about, being no landmark."""
+"""What a photograph is for: learning, recognizing against, asking about, being no landmark."""
 
 
 @dataclass(frozen=True)

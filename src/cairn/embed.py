@@ -11,11 +11,8 @@ from __future__ import annotations
 
 import csv
 import io
-import os
 import time
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -29,6 +26,7 @@ from cairn.checkpoint import model_fingerprint, read_config
 from cairn.domain import Float32
 from cairn.errors import CairnError
 from cairn.images import UnreadableImage, decode
+from cairn.loading import threaded_map
 from cairn.manifest import Manifest
 from cairn.progress import say, track
 from cairn.runs import atomic_write
@@ -106,7 +104,8 @@ def encode_images(
     rows: list[int] = []
     images: list[Float32] = []
     unreadable: list[tuple[int, str]] = []
-    for row, prepared in enumerate(_ahead(prepare, sources, batch_size, workers)):
+    loaded = threaded_map(prepare, sources, ahead=batch_size, workers=workers)
+    for row, prepared in enumerate(loaded):
         if isinstance(prepared, str):
             unreadable.append((row, prepared))
             continue
@@ -131,10 +130,11 @@ def encode_all(
 ) -> Encoded:
     """Return the embeddings of all ``sources`` at once, as ``encode_images`` gives them."""
     parts = list(encode_images(runtime, sources, batch_size=batch_size, workers=workers))
+    found = [part.vectors for part in parts if part.rows]
     none = np.empty((0, runtime.dimension), dtype=np.float32)
     return Encoded(
         tuple(row for part in parts for row in part.rows),
-        np.concatenate([none, *(part.vectors for part in parts)]),
+        np.concatenate(found) if found else none,
         tuple(pair for part in parts for pair in part.unreadable),
     )
 
@@ -204,7 +204,7 @@ def embed(
 
 
 def _preparer(runtime: Runtime) -> Callable[[Source], Float32 | str]:
-    """Return what makes network input (3, S, S) of a photograph, or the reason why it cannot."""
+    """Return what makes network input of a photograph, or the reason why it cannot."""
     transform = eval_transform(runtime.preprocess)
     min_side = decode_side(runtime.preprocess)
 
@@ -230,27 +230,6 @@ def _as_decoded(image: Image.Image) -> Image.Image:
     except (OSError, ValueError, SyntaxError) as error:
         raise UnreadableImage(f"broken: {error}") from error
     return decode(buffer.getvalue())
-
-
-def _ahead(
-    prepare: Callable[[Source], Float32 | str],
-    sources: Iterable[Source],
-    batch_size: int,
-    workers: int,
-) -> Iterator[Float32 | str]:
-    """Yield ``prepare(source)`` in order; threads work at most a batch and a bit ahead."""
-    workers = workers or os.cpu_count() or 1
-    queue: deque[Future[Float32 | str]] = deque()
-    pool = ThreadPoolExecutor(workers, thread_name_prefix="decode")
-    try:
-        for source in sources:
-            queue.append(pool.submit(prepare, source))
-            if len(queue) >= batch_size + 2 * workers:
-                yield queue.popleft().result()
-        while queue:
-            yield queue.popleft().result()
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
 
 
 def _pending(writer: TableWriter, manifest: Manifest, paths: Sequence[str]) -> list[int]:

@@ -68,7 +68,8 @@ def load_batches(
             return row, error.reason
 
     pending: list[tuple[int, Float32 | str]] = []
-    for loaded in threaded_map(load, (int(row) for row in rows), workers=workers):
+    numbers = (int(row) for row in rows)
+    for loaded in threaded_map(load, numbers, ahead=batch_size, workers=workers):
         pending.append(loaded)
         if len(pending) == batch_size:
             yield _batch(pending)
@@ -78,28 +79,28 @@ def load_batches(
 
 
 def threaded_map(
-    function: Callable[[A], B], items: Iterable[A], *, workers: int = 0
+    function: Callable[[A], B], items: Iterable[A], *, ahead: int, workers: int = 0
 ) -> Iterator[B]:
     """Yield ``function(item)`` in the order of the items, computed ahead by threads.
 
     Args:
         function: Must be safe to call from several threads.
-        items: Drawn only a little ahead of what is yielded.
+        items: Drawn at most ``ahead`` items, and two a thread, before they are yielded.
+        ahead: How many results may wait.
         workers: Threads; 0 for as many as processors.
     """
     workers = workers or os.cpu_count() or 1
     waiting: deque[Future[B]] = deque()
-    with ThreadPoolExecutor(workers, thread_name_prefix="decode") as pool:
-        try:
-            for item in items:
-                waiting.append(pool.submit(function, item))
-                if len(waiting) >= 32 * workers:
-                    yield waiting.popleft().result()
-            while waiting:
+    pool = ThreadPoolExecutor(workers, thread_name_prefix="decode")
+    try:
+        for item in items:
+            waiting.append(pool.submit(function, item))
+            if len(waiting) >= ahead + 2 * workers:
                 yield waiting.popleft().result()
-        finally:
-            for future in waiting:
-                future.cancel()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
 
 
 def _batch(loaded: Sequence[tuple[int, Float32 | str]]) -> Batch:

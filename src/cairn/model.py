@@ -34,6 +34,8 @@ SMALL: dict[str, Any] = {
 class Embedder(nn.Module):
     """Images (B, 3, H, W), normalised, -> embeddings (B, D), float32, unit length.
 
+    Given (B, V, 3, H, W), V views of each photograph, it averages their pooled features.
+
     Args:
         backbone: A timm model without a classifier.
         num_features: Channels that the backbone gives.
@@ -48,11 +50,15 @@ class Embedder(nn.Module):
 
     def features(self, images_BCHW: Tensor) -> Tensor:
         """Return the pooled features (B, F) before the neck, float32."""
+        if images_BCHW.ndim == 5:
+            pooled = self.features(images_BCHW.flatten(0, 1))
+            return pooled.reshape(-1, images_BCHW.shape[1], pooled.shape[1]).mean(dim=1)
+        images_BCHW = images_BCHW.contiguous(memory_format=torch.channels_last)
         features = self.backbone.forward_features(images_BCHW)  # type: ignore[operator]
         if features.ndim == 4:
             return self.pool(features)  # type: ignore[no-any-return]
-        pooled: Tensor = self.backbone.forward_head(features, pre_logits=True)  # type: ignore[operator]
-        return pooled.float()
+        tokens: Tensor = self.backbone.forward_head(features, pre_logits=True)  # type: ignore[operator]
+        return tokens.float()
 
     def project(self, features_BF: Tensor) -> Tensor:
         """Return embeddings (B, D) of unit length for pooled features."""
@@ -83,7 +89,9 @@ def assemble(config: ModelConfig, *, pretrained: bool = False) -> Embedder:
     for module in backbone.modules():
         if isinstance(module, GlobalContext):
             module.reset()  # timm's ResNet re-initialises every convolution after construction
-    return Embedder(backbone, int(backbone.num_features), config)  # type: ignore[arg-type]
+    num_features = backbone.num_features
+    assert isinstance(num_features, int)
+    return Embedder(backbone, num_features, config)
 
 
 def _backbone(config: ModelConfig, *, pretrained: bool) -> nn.Module:
@@ -93,7 +101,8 @@ def _backbone(config: ModelConfig, *, pretrained: bool) -> nn.Module:
     if config.backbone == "resnext_small":
         if pretrained:
             raise CairnError("resnext_small has no ImageNet weights", where="model.weights")
-        return ResNet(Bottleneck, num_classes=0, **{**SMALL, **arguments})
+        small: nn.Module = ResNet(Bottleneck, num_classes=0, **{**SMALL, **arguments})
+        return small
     if not timm.is_model(config.backbone):
         raise CairnError(
             f"no backbone {config.backbone!r}",

@@ -59,7 +59,7 @@ class Whitened(nn.Module):
     def fit(self, features_NF: Tensor, labels_N: Tensor) -> None:
         """Set the projection from training features and their labels; -1 marks non-landmarks.
 
-        Non-landmarks shape the mean, and their spread counts as variation to be scaled down.
+        Non-landmarks take part in the mean and in the main directions.
 
         Raises:
             CairnError: No landmark has two photographs, so nothing is known of what varies.
@@ -73,8 +73,8 @@ class Whitened(nn.Module):
         )
         values, vectors = torch.linalg.eigh(shrunk)
         whitener = (vectors / values.clamp(min=1e-12).sqrt()) @ vectors.T
-        known = (features - mean)[labels_N >= 0] @ whitener
-        _, directions = torch.linalg.eigh(known.T @ known)
+        whitened = (features - mean) @ whitener
+        _, directions = torch.linalg.eigh(whitened.T @ whitened)
         dimension = self.projection.out_features
         main = directions.flip(1)[:, :dimension]
         weight = (whitener @ main).T
@@ -82,38 +82,27 @@ class Whitened(nn.Module):
         self.projection.bias.copy_(-(weight @ mean))
 
 
-NONLANDMARK_WEIGHT = 0.3
-"""Weight of the non-landmarks' covariance beside the within-landmark one (docs/log.md)."""
-
-
 def within_covariance(features_NF: Tensor, labels_N: Tensor) -> Tensor:
     """Return the mean over landmarks of their covariance (F, F), float64.
 
-    Landmarks with one photograph tell nothing. Non-landmarks (label -1), where there are any, add
-    their own covariance, weighted by ``NONLANDMARK_WEIGHT``.
+    Landmarks with one photograph, and images without a landmark (label -1), tell nothing.
     """
     size = features_NF.shape[1]
     total = torch.zeros((size, size), dtype=torch.float64, device=features_NF.device)
     counted = 0
-    for label in torch.unique(labels_N).tolist():
+    for label in torch.unique(labels_N[labels_N >= 0]).tolist():
         own = features_NF[labels_N == label].double()
-        if len(own) < 2:
-            continue
-        residual = own - own.mean(dim=0)
-        covariance = residual.T @ residual / (len(own) - 1)
-        if label >= 0:
-            total += covariance
+        if len(own) >= 2:
+            residual = own - own.mean(dim=0)
+            total += residual.T @ residual / (len(own) - 1)
             counted += 1
-        else:
-            background = covariance * NONLANDMARK_WEIGHT
     if not counted:
         raise CairnError(
             "no landmark has two training photographs, so the neck cannot be fitted",
             where="model.neck = 'whitened'",
             todo="use model.neck = 'center' or 'linear'",
         )
-    total /= counted
-    return total + background if (labels_N < 0).sum() >= 2 else total
+    return total / counted
 
 
 def build_neck(config: ModelConfig, num_features: int) -> nn.Module:

@@ -25,9 +25,10 @@ def build_optimizer(
         config: Rates and decay.
         backbone_rate: Factor on the learning rate of the backbone.
     """
-    new = [*model.pool.parameters(), *model.neck.parameters(), *head.parameters()]
+    new = [*model.pool.parameters(), *head.parameters()]
     groups = [
         *_by_decay(model.backbone.parameters(), backbone_rate, config.weight_decay),
+        *_by_decay(model.neck.parameters(), config.neck_rate, config.weight_decay),
         *_by_decay(new, 1.0, config.weight_decay),
     ]
     return torch.optim.SGD(

@@ -42,6 +42,8 @@ _NUM_PICTURES = 6
 class Runtime:
     """A loaded embedder: (B, 3, S, S) float32 -> (B, D) float32 of unit length.
 
+    A model that looks at two views takes (B, 2, 3, S, S): see ``Preprocess.input_shape``.
+
     Call it from one thread at a time.
 
     Args:
@@ -63,12 +65,12 @@ class Runtime:
         """Return the (B, D) embeddings of normalised images.
 
         Raises:
-            CairnError: The array is not (B, 3, S, S) float32.
+            CairnError: The array is not float32 of B times ``preprocess.input_shape``.
         """
-        side = self.preprocess.image_size
-        if images_BCHW.shape[1:] != (3, side, side) or images_BCHW.dtype != np.float32:
+        shape = self.preprocess.input_shape
+        if images_BCHW.shape[1:] != shape or images_BCHW.dtype != np.float32:
             raise CairnError(
-                f"this model takes (B, 3, {side}, {side}) float32 images",
+                f"this model takes (B, {', '.join(map(str, shape))}) float32 images",
                 where=f"{images_BCHW.shape} {images_BCHW.dtype}",
             )
         if len(images_BCHW) == 0:
@@ -122,6 +124,8 @@ def module_runtime(
     target = _device(device, backend)
     module = module.eval().to(target, memory_format=torch.channels_last)  # type: ignore[call-overload]
     pictures = sample_pictures(preprocess.image_size)
+    if preprocess.resize == "both":
+        pictures = np.stack([pictures, pictures[::-1]], axis=1)
     plain = _torch_forward(module, target, None)
     expected = plain(pictures)
     forward, description = plain, f"PyTorch on {target}, float32"
@@ -182,7 +186,7 @@ def _torch_forward(
             torch.inference_mode(),
             torch.autocast(device.type, dtype=precision, enabled=precision is not None),
         ):
-            images = torch.from_numpy(images_BCHW).to(device, memory_format=torch.channels_last)
+            images = torch.from_numpy(images_BCHW).to(device)
             embeddings: Float32 = module(images).float().cpu().numpy()
         return embeddings
 

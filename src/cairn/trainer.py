@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import shutil
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,10 +19,11 @@ import numpy as np
 import torch
 from torch import nn
 
-from cairn.augment import decode_side, eval_transform, train_transform
+from cairn.augment import decode_side, train_transform
 from cairn.checkpoint import save_model
 from cairn.config import Recipe
 from cairn.domain import Float32, Int64
+from cairn.embed import encode_all
 from cairn.engine import autocast
 from cairn.errors import CairnError
 from cairn.heads import ArcFace, build_head
@@ -33,6 +34,7 @@ from cairn.necks import Center, Whitened
 from cairn.optimise import build_optimizer, rate_factor, set_rate
 from cairn.progress import say, track
 from cairn.runs import atomic_folder, atomic_write
+from cairn.runtime import Runtime
 from cairn.sampling import epoch_order, image_rng
 from cairn.validation import Score, Split, score, split_validation
 
@@ -200,42 +202,35 @@ class Trainer:
             min_side=decode_side(self.recipe.model.preprocess, self.recipe.augment),
             workers=self.recipe.train.workers,
         ):
-            self._note_unreadable(batch)
+            self._note_unreadable(batch.unreadable)
             yield batch
 
-    def _encode(self, rows: Sequence[int], function: Any, what: str) -> tuple[Float32, Int64]:
+    def _encode(
+        self, rows: Sequence[int], function: Callable[[torch.Tensor], torch.Tensor], what: str
+    ) -> tuple[Float32, Int64]:
         """Return ``function`` of the photographs at ``rows`` and the rows that could be read."""
-        preprocess = self.recipe.model.preprocess
-        transform = eval_transform(preprocess)
-        size = self.recipe.train.batch_size
-        batches = load_batches(
-            self.paths,
-            rows,
-            lambda image, _: transform(image),
-            batch_size=size,
-            min_side=decode_side(preprocess),
-            workers=self.recipe.train.workers,
+
+        def forward(images: Float32) -> Float32:
+            with torch.inference_mode(), autocast(self.device, self.recipe.train.precision):
+                values: Float32 = function(self._to_device(images)).float().cpu().numpy()
+            return values
+
+        runtime = Runtime(forward, "", self.recipe.model.preprocess, 0, "training")
+        sources = track((self.paths[row] for row in rows), what, total=len(rows))
+        settings = self.recipe.train
+        encoded = encode_all(
+            runtime, sources, batch_size=settings.batch_size, workers=settings.workers
         )
-        parts: list[Float32] = []
-        found: list[Int64] = []
-        with torch.inference_mode():
-            for batch in track(batches, what, total=-(-len(rows) // size)):
-                self._note_unreadable(batch)
-                if not len(batch.rows):
-                    continue
-                with autocast(self.device, self.recipe.train.precision):
-                    parts.append(function(self._to_device(batch.images)).float().cpu().numpy())
-                found.append(batch.rows)
-        if not parts:
+        self._note_unreadable((rows[i], reason) for i, reason in encoded.unreadable)
+        if not encoded.rows:
             raise CairnError(f"none of {len(rows)} photographs can be read", where=what)
-        return np.concatenate(parts), np.concatenate(found)
+        return encoded.vectors, np.array(rows, dtype=np.int64)[list(encoded.rows)]
 
     def _to_device(self, images: Float32) -> torch.Tensor:
-        tensor = torch.from_numpy(images).to(self.device, non_blocking=True)
-        return tensor.contiguous(memory_format=torch.channels_last)
+        return torch.from_numpy(images).to(self.device, non_blocking=True)
 
-    def _note_unreadable(self, batch: Batch) -> None:
-        for row, reason in batch.unreadable:
+    def _note_unreadable(self, found: Iterable[tuple[int, str]]) -> None:
+        for row, reason in found:
             if row not in self.bad:
                 self.bad[row] = reason
                 self._say(f"unreadable, left out: {self.paths[row]} ({reason})")

@@ -20,7 +20,9 @@ def test_the_house_model_has_a_context_block_in_every_residual_block() -> None:
     blocks = [m for m in model.modules() if type(m).__name__ == "Bottleneck"]
     assert len(blocks) == 3 + 4 + 23 + 3
     assert all(isinstance(block.se, GlobalContext) for block in blocks)
-    assert blocks[0].conv2.groups == 32
+    first = blocks[0].conv2
+    assert isinstance(first, torch.nn.Conv2d)
+    assert first.groups == 32
 
 
 @pytest.mark.parametrize("gc", [True, False])
