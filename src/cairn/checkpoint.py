@@ -87,7 +87,8 @@ def read_config(folder: Path) -> ModelConfig:
             todo="give the model/ folder of a run that `cairn train` made",
         )
     values = read_json(folder / "config.json")
-    if not isinstance(values, dict) or values.get("format") != _FORMAT:
+    known = isinstance(values, dict) and isinstance(values.get("model"), dict)
+    if not known or values.get("format") != _FORMAT:
         raise CairnError(
             f"config.json has not format {_FORMAT}", where=folder, todo="train with this version"
         )
@@ -95,10 +96,21 @@ def read_config(folder: Path) -> ModelConfig:
 
 
 def model_fingerprint(folder: Path) -> str:
-    """Return 16 hex digits that name what the model computes: its config and its weights."""
+    """Return 16 hex digits that name what the model computes: its config and its weights.
+
+    Raises:
+        CairnError: The folder is not a model folder, or lacks its weights.
+    """
     config = read_config(folder).model_dump(exclude={"weights"})
     digest = hashlib.sha256(json.dumps(config, sort_keys=True).encode())
-    with (folder / "model.safetensors").open("rb") as handle:
+    weights = folder / "model.safetensors"
+    if not weights.is_file():
+        raise CairnError(
+            "the model folder has no model.safetensors",
+            where=folder,
+            todo="copy the model folder again; all its files belong together",
+        )
+    with weights.open("rb") as handle:
         for block in iter(lambda: handle.read(1 << 20), b""):
             digest.update(block)
     return digest.hexdigest()[:16]

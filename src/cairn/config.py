@@ -218,7 +218,10 @@ def read_recipe(source: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     """
     path = Path(source)
     if path.is_file():
-        text = path.read_text(encoding="utf-8")
+        try:
+            text = path.read_text(encoding="utf-8")
+        except UnicodeDecodeError as error:
+            raise CairnError(f"not TOML: {error}", where=source) from None
     elif str(source) in builtin_recipes():
         text = (resources.files("cairn") / "recipes" / f"{source}.toml").read_text("utf-8")
     else:

@@ -186,7 +186,7 @@ def embed(
             say(f"embedding {len(pending)} images: {runtime.description}")
             sources = track((Path(paths[i]) for i in pending), "embed", total=len(pending))
             batches = encode_images(runtime, sources, batch_size=batch_size, workers=workers)
-            while group := list(islice(batches, max(1, commit_every // batch_size))):
+            while group := list(islice(batches, max(1, commit_every // max(1, batch_size)))):
                 unreadable += [
                     (pending[row], why) for part in group for row, why in part.unreadable
                 ]

@@ -17,6 +17,7 @@ from typing import Any, Literal
 from cairn.checkpoint import read_config
 from cairn.domain import Prediction
 from cairn.embed import embed
+from cairn.errors import CairnError
 from cairn.evaluate import evaluate
 from cairn.gallery import Gallery
 from cairn.manifest import Manifest
@@ -101,8 +102,14 @@ def score_model(
         clock: Keeps the time; stages already on it stay.
 
     Raises:
-        CairnError: As the stages.
+        CairnError: The manifest has no query; else as the stages.
     """
+    if not len(manifest.select("query")):
+        raise CairnError(
+            "the manifest has no image of role query",
+            where=manifest.root,
+            todo="give the rows to be recognized the role query",
+        )
     clock = clock or Clock()
     tables: dict[str, EmbeddingTable] = {}
     parts = {"gallery": manifest.gallery(), "bank": manifest.select("nonlandmark")}

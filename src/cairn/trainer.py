@@ -102,16 +102,23 @@ class Trainer:
         rows = (*split.train, *split.queries, *split.nonlandmarks, *split.spare)
         features, found = self._encode(rows, self.model.eval().features, "first look")
         features_NF = torch.from_numpy(features).to(self.device)
-        usable = np.isin(found, (*split.train, *split.spare))
-        if isinstance(self.model.neck, Center | Whitened):
-            labels = torch.from_numpy(self.labels[found[usable]]).to(self.device)
-            self.model.neck.fit(features_NF[usable], labels)
-            self.average = _average(self.model, self.recipe.train.ema)
+        self._fit_neck(features_NF, found, (*split.train, *split.spare))
         with torch.inference_mode():
             embeddings = self.model.project(features_NF).cpu().numpy()
         if self.recipe.model.weights is not None and isinstance(self.head, ArcFace):
             self._place_centers(embeddings, found)
-        self._finish_epoch(-1, {}, self._score(embeddings, found))
+        result = self._score(embeddings, found)
+        if self.recipe.train.epochs == 0:  # nothing more to choose: let all photographs speak
+            self._fit_neck(features_NF, found, rows)
+        self._finish_epoch(-1, {}, result)
+
+    def _fit_neck(self, features_NF: torch.Tensor, found: Int64, rows: Sequence[int]) -> None:
+        """Fit a closed-form neck to the features of ``rows``."""
+        if isinstance(self.model.neck, Center | Whitened):
+            usable = np.isin(found, rows)
+            labels = torch.from_numpy(self.labels[found[usable]]).to(self.device)
+            self.model.neck.fit(features_NF[usable], labels)
+            self.average = _average(self.model, self.recipe.train.ema)
 
     def _place_centers(self, embeddings: Float32, found: Int64) -> None:
         """Start each landmark's centre at the mean of its embeddings."""

@@ -57,8 +57,9 @@ def split_validation(manifest: Manifest, config: ValidationConfig, *, seed: int)
     train: list[int] = []
     queries: list[int] = []
     for _, rows in sorted(by_landmark.items()):
-        held = round(len(rows) * config.share) if len(rows) >= config.min_images else 0
-        held = max(held, 1) if len(rows) >= config.min_images else 0
+        held = 0
+        if len(rows) >= config.min_images:
+            held = min(max(round(len(rows) * config.share), 1), len(rows) - 1)
         order = rng.permutation(len(rows))
         queries.extend(rows[i] for i in order[:held])
         train.extend(rows[i] for i in order[held:])

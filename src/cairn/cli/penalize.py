@@ -77,4 +77,6 @@ def _top(text: str) -> int | Literal["auto"]:
     try:
         return int(text)
     except ValueError:
-        raise CairnError(f"--top {text!r} is neither a number nor auto") from None
+        raise CairnError(
+            f"{text!r} is neither a number nor auto", where="--top", todo="leave it out for auto"
+        ) from None

@@ -61,17 +61,25 @@ def frame_size(rng: Rng, size: int) -> tuple[int, int]:
     return max(1, round(size * aspect)), size
 
 
-def draw_camera(scene: Scene, rng: Rng, size: int) -> Camera:
-    """Return a camera as visitors hold it: often in front, at eye level, subject in frame."""
+def draw_camera(scene: Scene, rng: Rng, size: int, *, postcard: bool = False) -> Camera:
+    """Return a camera as visitors hold it: often in front, at eye level, subject in frame.
+
+    Args:
+        scene: What stands there.
+        rng: What to draw from.
+        size: The longer side of the photograph, pixels.
+        postcard: Stand about in front and take in the whole.
+    """
     width, height = frame_size(rng, size)
-    away = float(rng.normal(0, 0.5)) if rng.random() < 0.68 else float(rng.uniform(-pi, pi))
+    usual = postcard or rng.random() < 0.68
+    away = float(rng.normal(0, 0.3 if postcard else 0.5)) if usual else float(rng.uniform(-pi, pi))
     azimuth = away - pi / 2
     toward = np.array([cos(azimuth), sin(azimuth), 0.0])
     corners = scene.subject.corners.reshape(-1, 3)
     support = float((corners @ toward).max())
     across = corners @ np.array([-toward[1], toward[0], 0.0])
     wide = float(across.max() - across.min())
-    shot = int(rng.choice(3, p=scene.shots))
+    shot = 1 if postcard else int(rng.choice(3, p=scene.shots))
     fill = float(np.exp(rng.uniform(*((-1.4, -0.6), (-0.55, 0.15), (0.3, 1.1))[shot])))
     half_y = tan(float(rng.uniform(0.38, 1.05)) / 2)
     half_x = half_y * width / height

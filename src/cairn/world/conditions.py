@@ -49,10 +49,17 @@ class Conditions:
         return np.array([*direction, sin(self.sun_height)])
 
 
-def draw_conditions(rng: np.random.Generator) -> Conditions:
-    """Return circumstances as tourists meet them: mostly bright days, some of everything else."""
-    hour = HOURS[int(rng.choice(4, p=(0.66, 0.16, 0.07, 0.11)))]
-    weather = WEATHERS[int(rng.choice(6, p=(0.39, 0.29, 0.17, 0.05, 0.05, 0.05)))]
+def draw_conditions(rng: np.random.Generator, *, postcard: bool = False) -> Conditions:
+    """Return circumstances as tourists meet them: mostly bright days, some of everything else.
+
+    Args:
+        rng: What to draw from.
+        postcard: A bright day.
+    """
+    hours = (1.0, 0.0, 0.0, 0.0) if postcard else (0.66, 0.16, 0.07, 0.11)
+    skies = (0.6, 0.4, 0, 0, 0, 0) if postcard else (0.39, 0.29, 0.17, 0.05, 0.05, 0.05)
+    hour = HOURS[int(rng.choice(4, p=hours))]
+    weather = WEATHERS[int(rng.choice(6, p=skies))]
     season = (
         "winter" if weather == "snow" else SEASONS[int(rng.choice(4, p=(0.25, 0.4, 0.2, 0.15)))]
     )

@@ -24,6 +24,9 @@ class WorldConfig:
         size: The longer side of a photograph, pixels.
         min_photos: Training photographs of the rarest landmarks.
         max_photos: Training photographs of the most popular one.
+        variety: Share of photographs taken anyhow: from any side, near or far, at any hour and in
+            any weather. The others are postcards: the whole structure from about the front on a
+            bright day.
 
     Raises:
         CairnError: A number makes no world.
@@ -37,6 +40,7 @@ class WorldConfig:
     size: int = 128
     min_photos: int = 2
     max_photos: int = 100
+    variety: float = 1.0
 
     def __post_init__(self) -> None:
         wanted = (
@@ -47,6 +51,7 @@ class WorldConfig:
             ("num_bank", self.num_bank >= 0, "0 or more"),
             ("size", 16 <= self.size <= 4096, "between 16 and 4096 pixels"),
             ("min_photos", self.min_photos >= 1, "1 or more"),
+            ("variety", 0.0 <= self.variety <= 1.0, "in [0, 1]"),
             ("max_photos", self.max_photos >= self.min_photos, "min_photos or more"),
         )
         for name, fine, rule in wanted:

@@ -125,7 +125,7 @@ def sit(sitting: Sitting, config: WorldConfig, folder: Path) -> list[Row]:
     rows: list[Row] = []
     for shot in sitting.shots:
         own = generator(config.seed, sitting.side, sitting.structure, _PHOTO, shot.index)
-        picture = render_photo(scene, own, size=config.size)
+        picture = render_photo(scene, own, size=config.size, variety=config.variety)
         quality = int(own.integers(50, 96))
         path = folder / shot.path
         path.parent.mkdir(parents=True, exist_ok=True)

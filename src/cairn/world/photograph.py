@@ -35,13 +35,20 @@ HAIRS: tuple[Colour, ...] = (
 )
 
 
-def render_photo(scene: Scene, rng: Rng, *, size: int = 128) -> Picture:
+def render_photo(scene: Scene, rng: Rng, *, size: int = 128, variety: float = 1.0) -> Picture:
     """Return one photograph of ``scene``, (H, W, 3) uint8, its longer side ``size``.
 
     Everything that differs between photographs of a place is drawn from ``rng``.
+
+    Args:
+        scene: What stands there.
+        rng: What to draw from.
+        size: Pixels.
+        variety: The chance that it is taken anyhow and not as a postcard; see `WorldConfig`.
     """
-    camera = _aim(scene, rng, size)
-    conditions = draw_conditions(rng)
+    postcard = variety < 1 and rng.random() >= variety
+    camera = _aim(scene, rng, size, postcard=postcard)
+    conditions = draw_conditions(rng, postcard=postcard)
     materials = scene.materials.copy()
     mesh = merge([scene.subject, *_in_view(scene, camera, rng)])
     if not scene.indoors:
@@ -56,14 +63,14 @@ def render_photo(scene: Scene, rng: Rng, *, size: int = 128) -> Picture:
     return finish(picture, rng, dark=conditions.hour == "night")
 
 
-def _aim(scene: Scene, rng: Rng, size: int) -> Camera:
+def _aim(scene: Scene, rng: Rng, size: int, *, postcard: bool) -> Camera:
     """Return a camera that sees something of the subject; the best of four where none sees much."""
-    best = draw_camera(scene, rng, size)
+    best = draw_camera(scene, rng, size, postcard=postcard)
     most = _share(scene.subject, scene, best)
     for _ in range(3):
         if most > 0.05:
             break
-        camera = draw_camera(scene, rng, size)
+        camera = draw_camera(scene, rng, size, postcard=postcard)
         share = _share(scene.subject, scene, camera)
         if share > most:
             best, most = camera, share
