@@ -32,4 +32,4 @@ real: env
 	$(BIN)/python benchmarks/real/photos.py
 
 clean:
-	rm -rf $(VENV) demo runs
+	rm -rf $(VENV) runs

@@ -65,7 +65,12 @@ def tiny_recipe() -> Recipe:
             "model": {
                 "backbone": "resnext_small",
                 "dimension": 32,
-                "backbone_args": {"layers": (1, 1, 1, 1), "channels": (8, 16, 32, 64)},
+                "backbone_args": {
+                    "layers": (1, 1, 1, 1),
+                    "channels": (8, 16, 32, 64),
+                    "cardinality": 2,
+                    "base_width": 16,
+                },
                 "preprocess": {"image_size": 32},
             },
             "head": {"scale": 16.0},

@@ -11,14 +11,15 @@ from cairn.cli.output import Json, emit
 
 
 def demo(
-    out: Annotated[Path, typer.Option("-o", "--out", help="Where to put everything.")] = Path(
-        "demo"
-    ),
+    out: Annotated[
+        Path | None, typer.Option("-o", "--out", help="A new folder [runs/<date>-demo].")
+    ] = None,
     seed: Annotated[int, typer.Option(help="Another seed makes another world.")] = 0,
     as_json: Json = False,
 ) -> None:
     """Make a world of landmarks, train on it, and run the whole path to the report."""
     from cairn.demo import run_demo
+    from cairn.runs import new_run
 
-    outcome = run_demo(out, seed=seed)
+    outcome = run_demo(out or new_run(Path("runs"), "demo"), seed=seed)
     emit(outcome.to_json(), outcome.text(), as_json=as_json)
