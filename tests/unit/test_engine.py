@@ -1,0 +1,39 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from cairn.engine import autocast, has_bf16, pick_device
+from cairn.errors import CairnError
+
+CPU = torch.device("cpu")
+
+
+def test_devices_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert pick_device("cpu") == CPU
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert pick_device() == CPU
+    with pytest.raises(CairnError, match="no CUDA device") as caught:
+        pick_device("cuda:1")
+    assert "--device cpu" in caught.value.todo
+    with pytest.raises(CairnError, match="no device 'gpu'"):
+        pick_device("gpu")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert pick_device() == torch.device("cuda")
+
+
+@pytest.mark.parametrize("available", [True, False])
+@pytest.mark.parametrize("precision", ["auto", "bf16", "float32"])
+def test_precision_of_matrix_products(
+    precision: str, available: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cairn.engine.has_bf16", lambda _: available)
+    use_bf16 = precision == "bf16" or (precision == "auto" and available)
+    one = torch.ones(2, 2)
+    with autocast(CPU, precision):
+        assert (one @ one).dtype == (torch.bfloat16 if use_bf16 else torch.float32)
+    assert (one @ one).dtype == torch.float32
+
+
+def test_the_processor_says_whether_it_has_bf16() -> None:
+    assert isinstance(has_bf16(CPU), bool)
