@@ -47,6 +47,12 @@ class Preprocess(Value):
     std: tuple[float, float, float] = (0.229, 0.224, 0.225)
     interpolation: Literal["bilinear", "bicubic"] = "bilinear"
 
+    @model_validator(mode="after")
+    def _divisible(self) -> Preprocess:
+        if not all(value > 0 for value in self.std):
+            raise ValueError(f"std must be above 0, not {self.std}")
+        return self
+
     @property
     def input_shape(self) -> tuple[int, ...]:
         """Shape of one photograph's input: (3, S, S), or (2, 3, S, S) for two views."""
@@ -130,6 +136,9 @@ class AugmentConfig(Value):
         low, high = self.crop_scale
         if not 0 < low <= high <= 1:
             raise ValueError(f"crop_scale must be 0 < low <= high <= 1, not {self.crop_scale}")
+        low, high = self.crop_ratio
+        if not 0 < low <= high:
+            raise ValueError(f"crop_ratio must be 0 < low <= high, not {self.crop_ratio}")
         return self
 
 

@@ -85,7 +85,11 @@ def _open_run(recipe: Recipe, manifest: Manifest, *, out: Path | None, resume: b
 
 
 def _newest_run(name: str) -> Path:
-    found = [p for p in Path("runs").glob(f"*-{name}*") if (p / "config.json").is_file()]
+    found = [
+        path.parent
+        for path in Path("runs").glob(f"*-{name}*/config.json")
+        if read_json(path)["recipe"]["name"] == name  # "demo" is not "demo-large"
+    ]
     if not found:
         raise CairnError(
             f"no run of {name!r} to resume",

@@ -9,7 +9,8 @@ marked block is an error, and so is a README without one.
 
 The folder holds what the README's tour asks the reader for: ``photos/`` with one folder per
 landmark, ``others/`` with pictures that show none, and ``query.jpg``, another photograph of one of
-the landmarks.
+the landmarks. Commands in blocks without the mark are not run (some take minutes); each must still
+be one that ``cairn`` understands, with options and recipes that exist.
 """
 
 from __future__ import annotations
@@ -27,10 +28,14 @@ import pytest
 from PIL import Image
 
 from cairn.cli import main
+from cairn.config import builtin_recipes, read_recipe
 
 ROOT = Path(__file__).resolve().parents[2]
 MARK = "<!-- tested -->"
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("tutorial*.md"))]
+PAGES = [
+    ROOT / "README.md",
+    *(page for page in sorted((ROOT / "docs").glob("*.md")) if MARK in page.read_text("utf-8")),
+]
 _SHELL_SIGNS = set("|<>&;*?$`(){}~")
 
 
@@ -143,6 +148,36 @@ def test_links_within_the_project_lead_somewhere(page: Path) -> None:
     for target in re.findall(r"\]\(([^)\s]+)\)", text):
         if not target.startswith(("http://", "https://", "mailto:", "#")):
             assert (page.parent / target.partition("#")[0]).exists(), f"{page.name}: {target}"
+
+
+def every_command() -> list[tuple[str, list[str]]]:
+    """Return page and words of every ``$ cairn`` command that the pages show, marked or not."""
+    found = []
+    for page in every_page():
+        text = page.read_text(encoding="utf-8").replace(MARK, "")
+        shown = re.sub(r"^(?=```console)", f"{MARK}\n", text, flags=re.MULTILINE)
+        for block in marked_blocks(shown):
+            found += [(page.name, words) for words in block.commands() if words[:1] == ["cairn"]]
+    return found
+
+
+@pytest.mark.parametrize(("page", "words"), every_command())
+def test_every_command_shown_is_one_that_cairn_understands(page: str, words: list[str]) -> None:
+    from typer.main import get_command
+
+    from cairn.cli.app import app
+
+    command: Any = get_command(app)
+    rest = words[1:]
+    while subcommands := getattr(command, "commands", None):
+        assert rest, "a command of the group is missing"
+        assert rest[0] in subcommands, f"{page}: no command {rest[0]!r}"
+        command = subcommands[rest.pop(0)]
+    context = command.make_context("cairn", rest)
+    recipe = context.params.get("recipe", "own.toml")
+    assert recipe in builtin_recipes() or recipe.endswith(".toml"), f"{page}: recipe {recipe}"
+    for setting in context.params.get("overrides") or ():
+        read_recipe("demo", [setting])
 
 
 def test_the_readme_names_every_command() -> None:

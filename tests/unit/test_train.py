@@ -16,7 +16,8 @@ from cairn.config import Recipe
 from cairn.errors import CairnError
 from cairn.manifest import Manifest
 from cairn.necks import Whitened
-from cairn.train import train
+from cairn.runs import write_json
+from cairn.train import _newest_run, train
 
 
 def _lines(folder: Path) -> list[dict[str, float]]:
@@ -167,3 +168,22 @@ def test_a_whitened_neck_is_fitted_before_the_first_step(
     assert isinstance(model.neck, Whitened)
     assert float(model.neck.projection.bias.detach().abs().max()) > 0
     assert np.isfinite(_lines(folder)[0]["val_gap"])
+
+
+def test_resume_takes_the_newest_run_of_that_very_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for age, (folder, name) in enumerate(
+        (
+            ("2026-01-02-demo", "demo"),
+            ("2026-01-01-demo-2", "demo"),
+            ("2026-01-03-demo-x", "demo-x"),
+        )
+    ):
+        write_json(tmp_path / "runs" / folder / "config.json", {"recipe": {"name": name}})
+        os.utime(tmp_path / "runs" / folder / "config.json", (age, age))
+    assert _newest_run("demo") == Path("runs/2026-01-01-demo-2")
+    assert _newest_run("demo-x") == Path("runs/2026-01-03-demo-x")
+    with pytest.raises(CairnError, match="no run of 'dem' to resume"):
+        _newest_run("dem")
