@@ -93,6 +93,11 @@ class DemoOutcome:
         return min(path for path in folder.rglob("*.jpg"))
 
 
+def demo_world(seed: int) -> WorldConfig:
+    """Return the demo's world: 150 landmarks, two postcards for each three photographs of them."""
+    return WorldConfig(seed=seed, max_photos=150, variety=1 / 3)
+
+
 def run_demo(
     out: Path,
     *,
@@ -117,7 +122,7 @@ def run_demo(
     say("1/4  a world of landmarks")
     with clock.stage("world"):
         path = make_world(
-            out / "world", world or WorldConfig(seed=seed), workers=os.cpu_count() or 1
+            out / "world", world or demo_world(seed), workers=os.cpu_count() or 1
         )
         manifest = Manifest.read(path)
         sheet = out / "world.png"
