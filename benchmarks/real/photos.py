@@ -100,9 +100,7 @@ def run_row(name: str, manifest: Manifest, weights: Path, out: Path) -> dict[str
     clock = Clock()
     resume = (out / "run" / "config.json").is_file()
     with clock.stage("train"):
-        run = train(
-            read_recipe(recipe_name, overrides), manifest, out=out / "run", resume=resume
-        )
+        run = train(read_recipe(recipe_name, overrides), manifest, out=out / "run", resume=resume)
     outcome = score_model(run / "model", manifest, out / "scores", title=title, clock=clock)
     report = outcome.report
     row = {

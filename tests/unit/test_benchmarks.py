@@ -1,0 +1,36 @@
+"""Every benchmark runs at a small size and prints its ratio; no time is asserted."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+SMALL = {
+    "search.py": ["--gallery", "2000", "--queries", "4", "--k", "5", "--repeats", "1"],
+    "embed.py": ["--side", "32", "--images", "8", "--rounds", "1"],
+    "train.py": ["--side", "32", "--batch", "4", "--steps", "1", "--rounds", "1"],
+}
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_a_benchmark_prints_its_ratio(name: str) -> None:
+    command = [sys.executable, "-W", "ignore", str(ROOT / "benchmarks" / name), *SMALL[name]]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert "x" in done.stdout
+
+
+def test_no_benchmark_is_forgotten() -> None:
+    scripts = {path.name for path in (ROOT / "benchmarks").glob("*.py")}
+    # world.py has no size to shrink and takes a minute; `make bench` runs it.
+    assert scripts == {*SMALL, "world.py"}
+
+
+def test_real_photographs_are_missed_politely(tmp_path: Path) -> None:
+    script = ROOT / "benchmarks" / "real" / "photos.py"
+    command = [sys.executable, "-W", "ignore", str(script), "--photos", str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert "nothing to do" in done.stdout
