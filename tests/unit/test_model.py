@@ -96,3 +96,14 @@ def test_center_keeps_the_backbones_dimension() -> None:
         1,
         1024,
     )
+
+
+def test_the_house_model_learns() -> None:
+    model = build(ModelConfig()).train()
+    images = torch.randn(2, 3, 64, 64)
+    embeddings = model(images)
+    assert embeddings.shape == (2, 512)
+    (embeddings[0] @ embeddings[1]).backward()
+    gradients = [p.grad for p in model.parameters() if p.grad is not None]
+    assert len(gradients) == len(list(model.parameters()))
+    assert all(bool(torch.isfinite(gradient).all()) for gradient in gradients)
