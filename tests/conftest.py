@@ -10,7 +10,7 @@ from PIL import Image
 from cairn.config import Recipe
 from cairn.manifest import Manifest
 
-torch.set_num_threads(2)
+torch.set_num_threads(min(2, torch.get_num_threads()))  # OMP_NUM_THREADS=1 stays one
 
 
 def picture(rng: np.random.Generator, pattern: np.ndarray, side: int = 40) -> Image.Image:

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from cairn.config import HeadConfig
+from cairn.domain import Float32, Int64
 from cairn.errors import CairnError
 
 
@@ -62,6 +64,14 @@ class ArcFace(nn.Module):
         self.weight = nn.Parameter(torch.empty(num_landmarks, dimension))
         nn.init.normal_(self.weight, std=1.0 / math.sqrt(dimension))
 
+    @torch.no_grad()
+    def place(self, embeddings_ND: Float32, labels_N: Int64) -> None:
+        """Put each landmark's centre at the mean direction of its embeddings; 0 without any."""
+        sums = np.zeros(tuple(self.weight.shape), np.float32)
+        np.add.at(sums, labels_N, embeddings_ND)
+        norms = np.linalg.norm(sums, axis=1, keepdims=True)
+        self.weight.copy_(torch.from_numpy(sums / np.maximum(norms, 1e-12)))
+
     def forward(self, embeddings_BD: Tensor, labels_B: Tensor) -> Tensor:
         """Return the mean cross-entropy of the margin logits."""
         _check(labels_B)
@@ -93,6 +103,7 @@ def build_head(config: HeadConfig, dimension: int, num_landmarks: int) -> ArcFac
     if num_landmarks < 2:
         raise CairnError(
             f"{num_landmarks} landmark(s) to learn from; a head needs at least two",
+            where="the train rows of the manifest",
             todo="add landmarks to the manifest's train rows",
         )
     if config.kind == "softmax":

@@ -1,4 +1,4 @@
-"""SGD over parameter groups, and the learning rate over a run: linear warm-up, then cosine."""
+"""SGD over parameter groups, its learning rate over a run, and the average of the weights."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 import torch
 from torch import nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from cairn.config import TrainConfig
 from cairn.model import Embedder
@@ -48,6 +49,14 @@ def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
     """Give every group ``rate`` times its own factor."""
     for group in optimizer.param_groups:
         group["lr"] = rate * group["factor"]
+
+
+def build_average(model: Embedder, decay: float) -> AveragedModel | None:
+    """Return what keeps an exponential average of weights and buffers; None where decay is 0."""
+    if not decay:
+        return None
+    blend = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
+    return AveragedModel(model, multi_avg_fn=blend, use_buffers=True)
 
 
 def _by_decay(

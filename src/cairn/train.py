@@ -6,6 +6,7 @@ to go on with others.
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import torch
@@ -17,6 +18,7 @@ from cairn.errors import CairnError
 from cairn.manifest import Manifest
 from cairn.progress import say
 from cairn.runs import new_run, provenance, read_json, require_absent, write_json
+from cairn.state import state_path
 from cairn.trainer import Trainer
 
 
@@ -42,19 +44,27 @@ def train(
         CairnError: Nothing to learn from, another recipe or other data than the run to resume
             had, or a loss that is no longer finite.
     """
-    folder = _open_run(recipe, manifest, out=out, resume=resume)
+    target = pick_device(device)
+    folder = _open_run(recipe, manifest, out=out, resume=resume, device=target)
     if (folder / "model").is_dir():
         say(f"{folder} is finished already")
         return folder
-    trainer = Trainer(recipe, manifest, folder, pick_device(device))
-    trainer.restore()
-    trainer.run()
+    try:
+        trainer = Trainer(recipe, manifest, folder, target)
+        trainer.restore()
+        trainer.run()
+    except CairnError:
+        if not resume and not state_path(folder).is_file():
+            shutil.rmtree(folder)  # nothing was learned: leave the place free for the next try
+        raise
     draw_curves(folder)
     trainer.publish()
     return folder
 
 
-def _open_run(recipe: Recipe, manifest: Manifest, *, out: Path | None, resume: bool) -> Path:
+def _open_run(
+    recipe: Recipe, manifest: Manifest, *, out: Path | None, resume: bool, device: torch.device
+) -> Path:
     """Return the run folder: a fresh one, or the one to resume after checking that it fits."""
     made_of = {"recipe": recipe.model_dump(mode="json"), "data": manifest.fingerprint}
     if not resume:
@@ -68,14 +78,24 @@ def _open_run(recipe: Recipe, manifest: Manifest, *, out: Path | None, resume: b
         write_json(
             folder / "provenance.json",
             provenance(
-                data=manifest.fingerprint, seed=recipe.seed, threads=torch.get_num_threads()
+                data=manifest.fingerprint,
+                seed=recipe.seed,
+                threads=torch.get_num_threads(),
+                device=torch.cuda.get_device_name(device) if device.type == "cuda" else str(device),
             ),
         )
         return folder
     folder = out or _newest_run(recipe.name)
+    if not (folder / "config.json").is_file():
+        raise CairnError(
+            "no run to resume here: it has no config.json",
+            where=folder.absolute(),
+            todo="give the folder of a run as --out, or leave out --resume",
+        )
     recorded = read_json(folder / "config.json")
     if recorded != made_of:
-        part = "recipe" if recorded.get("recipe") != made_of["recipe"] else "data"
+        same = isinstance(recorded, dict) and recorded.get("recipe") == made_of["recipe"]
+        part = "data" if same else "recipe"
         raise CairnError(
             f"the run was started with another {part}",
             where=folder / "config.json",
@@ -85,11 +105,7 @@ def _open_run(recipe: Recipe, manifest: Manifest, *, out: Path | None, resume: b
 
 
 def _newest_run(name: str) -> Path:
-    found = [
-        path.parent
-        for path in Path("runs").glob(f"*-{name}*/config.json")
-        if read_json(path)["recipe"]["name"] == name  # "demo" is not "demo-large"
-    ]
+    found = [path.parent for path in Path("runs").glob("*/config.json") if _name(path) == name]
     if not found:
         raise CairnError(
             f"no run of {name!r} to resume",
@@ -97,3 +113,10 @@ def _newest_run(name: str) -> Path:
             todo="leave out --resume",
         )
     return max(found, key=lambda path: (path / "config.json").stat().st_mtime)
+
+
+def _name(path: Path) -> object:
+    """Return the name of the recipe that a run's config.json records; None where it is none."""
+    values = read_json(path)
+    recipe = values.get("recipe") if isinstance(values, dict) else None
+    return recipe.get("name") if isinstance(recipe, dict) else None

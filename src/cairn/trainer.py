@@ -11,7 +11,6 @@ import json
 import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -31,25 +30,15 @@ from cairn.loading import Batch, load_batches
 from cairn.manifest import Manifest
 from cairn.model import Embedder, build
 from cairn.necks import Center, Whitened
-from cairn.optimise import build_optimizer, rate_factor, set_rate
+from cairn.optimise import build_average, build_optimizer, rate_factor, set_rate
 from cairn.progress import say, track
 from cairn.runs import atomic_folder, atomic_write
 from cairn.runtime import Runtime
 from cairn.sampling import epoch_order, image_rng
-from cairn.validation import Score, Split, score, split_validation
+from cairn.state import Part, State, load_state, save_state, state_path
+from cairn.validation import Score, checked_split, score
 
-
-@dataclass
-class State:
-    """What changes while training; saved after each epoch, restored on resume.
-
-    ``epoch`` counts the finished ones; -1 before the model was prepared for the first.
-    """
-
-    epoch: int = -1
-    best_gap: float = -1.0
-    best_epoch: int = -1
-    stale: int = 0
+_CHECK_EVERY = 100  # steps: how soon a loss that is no number ends the run
 
 
 class Trainer:
@@ -59,7 +48,7 @@ class Trainer:
         self, recipe: Recipe, manifest: Manifest, folder: Path, device: torch.device
     ) -> None:
         self.recipe, self.manifest, self.folder, self.device = recipe, manifest, folder, device
-        self.split = _checked_split(manifest, recipe)
+        self.split = checked_split(manifest, recipe.validation, seed=recipe.seed)
         self.landmarks = sorted({manifest.landmark_ids[row] for row in self.split.train})
         index = {landmark: i for i, landmark in enumerate(self.landmarks)}
         self.labels = np.array([index.get(mark, -1) for mark in manifest.landmark_ids], np.int64)
@@ -74,7 +63,7 @@ class Trainer:
             recipe.train,
             backbone_rate=recipe.train.backbone_rate if loaded else 1.0,
         )
-        self.average = _average(self.model, recipe.train.ema)
+        self.average = build_average(self.model, recipe.train.ema)
         self.state = State()
         self.bad: dict[int, str] = {}
 
@@ -86,48 +75,47 @@ class Trainer:
             self._say(self._describe())
             self._prepare()
         for epoch in range(self.state.epoch, self.recipe.train.epochs):
-            facts = self._train_epoch(epoch)
-            self._finish_epoch(epoch, facts, self._score_epoch(epoch))
             patience = self.recipe.train.patience
-            if patience is not None and self.state.stale >= patience:
+            if patience is not None and self.state.stale >= patience:  # so too when resumed
                 self._say(f"stopped: no better validation GAP in {patience} scored epochs")
                 break
+            facts = self._train_epoch(epoch)
+            self._finish_epoch(epoch, facts, self._score_epoch(epoch))
 
     def _prepare(self) -> None:
         """Fit a closed-form neck, place the centres of known landmarks, score the model.
 
-        The backbone sees each photograph once; everything here works on its features.
+        The backbone sees each photograph once. Its features, several times as long as embeddings,
+        are kept only where a neck is fitted to them.
         """
-        split = self.split
+        split, model = self.split, self.model.eval()
         rows = (*split.train, *split.queries, *split.nonlandmarks, *split.spare)
-        features, found = self._encode(rows, self.model.eval().features, "first look")
-        features_NF = torch.from_numpy(features).to(self.device)
-        self._fit_neck(features_NF, found, (*split.train, *split.spare))
-        with torch.inference_mode():
-            embeddings = self.model.project(features_NF).cpu().numpy()
+        fits = isinstance(model.neck, Center | Whitened)
+        values, found = self._encode(rows, model.features if fits else model, "first look")
+        embeddings = values
+        if fits:
+            features_NF = self._to_device(values)
+            self._fit_neck(features_NF, found, (*split.train, *split.spare))
+            with torch.inference_mode():
+                embeddings = model.project(features_NF).cpu().numpy()
         if self.recipe.model.weights is not None and isinstance(self.head, ArcFace):
-            self._place_centers(embeddings, found)
+            known = np.isin(found, split.train)
+            self.head.place(embeddings[known], self.labels[found[known]])
         result = self._score(embeddings, found)
-        if self.recipe.train.epochs == 0:  # nothing more to choose: let all photographs speak
+        if (
+            fits and self.recipe.train.epochs == 0
+        ):  # nothing more to choose: let all photographs speak
             self._fit_neck(features_NF, found, rows)
         self._finish_epoch(-1, {}, result)
 
     def _fit_neck(self, features_NF: torch.Tensor, found: Int64, rows: Sequence[int]) -> None:
         """Fit a closed-form neck to the features of ``rows``."""
-        if isinstance(self.model.neck, Center | Whitened):
-            usable = np.isin(found, rows)
-            labels = torch.from_numpy(self.labels[found[usable]]).to(self.device)
-            self.model.neck.fit(features_NF[usable], labels)
-            self.average = _average(self.model, self.recipe.train.ema)
-
-    def _place_centers(self, embeddings: Float32, found: Int64) -> None:
-        """Start each landmark's centre at the mean of its embeddings."""
-        known = np.isin(found, self.split.train)
-        sums = np.zeros(tuple(self.head.weight.shape), np.float32)
-        np.add.at(sums, self.labels[found[known]], embeddings[known])
-        norms = np.linalg.norm(sums, axis=1, keepdims=True)
-        with torch.no_grad():
-            self.head.weight.copy_(torch.from_numpy(sums / np.maximum(norms, 1e-12)))
+        neck = self.model.neck
+        assert isinstance(neck, Center | Whitened)
+        usable = np.isin(found, rows)
+        labels = torch.from_numpy(self.labels[found[usable]]).to(self.device)
+        neck.fit(features_NF[torch.from_numpy(usable).to(self.device)], labels)
+        self.average = build_average(self.model, self.recipe.train.ema)
 
     def _train_epoch(self, epoch: int) -> dict[str, Any]:
         settings = self.recipe.train
@@ -145,6 +133,14 @@ class Trainer:
                 continue
             total += self._step(batch, epoch + step / num_steps, num_steps)
             seen += len(batch.rows)
+            if step % _CHECK_EVERY == 0:
+                self._mean_loss(total, seen, epoch)
+        loss = self._mean_loss(total, seen, epoch)
+        seconds = time.perf_counter() - start
+        return {"loss": loss, "seconds": seconds, "images_per_s": seen / seconds}
+
+    def _mean_loss(self, total: torch.Tensor, seen: int, epoch: int) -> float:
+        """Return the loss of a photograph so far, having checked that it is a number."""
         loss = float(total) / max(seen, 1)
         if not np.isfinite(loss):
             raise CairnError(
@@ -152,8 +148,7 @@ class Trainer:
                 where=self.folder,
                 todo="lower train.learning_rate, or set train.precision = 'float32'",
             )
-        seconds = time.perf_counter() - start
-        return {"loss": loss, "seconds": seconds, "images_per_s": seen / seconds}
+        return loss
 
     def _step(self, batch: Batch, progress: float, num_steps: int) -> torch.Tensor:
         """Take one step; return the summed loss of the batch."""
@@ -262,9 +257,9 @@ class Trainer:
         asked = np.isin(found, (*self.split.queries, *self.split.nonlandmarks))
         marks = self.manifest.landmark_ids
         return score(
-            embeddings[gallery],
+            self._to_device(embeddings[gallery]),
             [marks[row] for row in found[gallery]],
-            embeddings[asked],
+            self._to_device(embeddings[asked]),
             [marks[row] for row in found[asked]],
         )
 
@@ -298,7 +293,7 @@ class Trainer:
             "landmarks learned": len(self.landmarks),
             "photographs learned from": len(self.split.train),
             "epochs": self.state.best_epoch,
-            "validation GAP": f"{self.state.best_gap:.4f}",
+            "validation GAP": f"{self.state.best_gap:.4f}" if self.split.queries else "not scored",
             "recipe": self.recipe.name,
         }
         save_model(
@@ -312,45 +307,37 @@ class Trainer:
         )
 
     def _save_state(self) -> None:
-        values = {
-            "state": dict(vars(self.state)),
-            "model": self.model.state_dict(),
-            "head": self.head.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "average": None if self.average is None else self.average.state_dict(),
+        save_state(state_path(self.folder), self.state, self._parts())
+
+    def _parts(self) -> dict[str, Part]:
+        parts: dict[str, Part] = {
+            "model": self.model,
+            "head": self.head,
+            "optimizer": self.optimizer,
         }
-        with atomic_write(self._state_path()) as temporary:
-            torch.save(values, temporary)
+        return parts if self.average is None else {**parts, "average": self.average}
 
     def restore(self) -> None:
         """Take up the state saved last, where there is one, and drop what was written after it."""
-        if not self._state_path().is_file():
+        if not state_path(self.folder).is_file():
             (self.folder / "metrics.jsonl").unlink(missing_ok=True)
             return
-        values = torch.load(self._state_path(), weights_only=True, map_location=self.device)
-        self.state = State(**values["state"])
-        self.model.load_state_dict(values["model"])
-        self.head.load_state_dict(values["head"])
-        self.optimizer.load_state_dict(values["optimizer"])
-        if self.average is not None:
-            self.average.load_state_dict(values["average"])
+        self.state = load_state(state_path(self.folder), self._parts(), device=self.device)
         lines = (self.folder / "metrics.jsonl").read_text("utf-8").splitlines()
         kept = [line for line in lines if json.loads(line)["epoch"] <= self.state.epoch]
         with atomic_write(self.folder / "metrics.jsonl") as temporary:
             temporary.write_text("".join(line + "\n" for line in kept), encoding="utf-8")
         self._say(f"resumed after epoch {self.state.epoch}")
 
-    def _state_path(self) -> Path:
-        return self.folder / "checkpoints" / "last" / "trainer.pt"
-
     def publish(self) -> None:
         """Put the best model in place: from now on the run counts as finished."""
         with atomic_folder(self.folder / "model") as temporary:
             shutil.copytree(self.folder / "checkpoints" / "best", temporary, dirs_exist_ok=True)
-        self._say(f"best: epoch {self.state.best_epoch}, validation GAP {self.state.best_gap:.4f}")
+        scored = f"GAP {self.state.best_gap:.4f}" if self.split.queries else "not scored"
+        self._say(f"best: epoch {self.state.best_epoch}, validation {scored}")
 
     def _describe(self) -> str:
-        split: Split = self.split
+        split = self.split
         return (
             f"{len(split.train)} photographs of {len(self.landmarks)} landmarks; validation: "
             f"{len(split.queries)} queries and {len(split.nonlandmarks)} non-landmarks; "
@@ -361,25 +348,3 @@ class Trainer:
         say(message)
         with (self.folder / "train.log").open("a", encoding="utf-8") as handle:
             handle.write(message + "\n")
-
-
-def _average(model: Embedder, decay: float) -> torch.optim.swa_utils.AveragedModel | None:
-    if not decay:
-        return None
-    from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
-
-    blend = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
-    return AveragedModel(model, multi_avg_fn=blend, use_buffers=True)
-
-
-def _checked_split(manifest: Manifest, recipe: Recipe) -> Split:
-    split = split_validation(manifest, recipe.validation, seed=recipe.seed)
-    if not split.train:
-        raise CairnError(
-            "the manifest has no train rows", where=manifest.root, todo="set role = train"
-        )
-    if not split.queries:
-        say("warning: no landmark has photographs enough to hold some out; nothing is scored")
-    elif not split.nonlandmarks:
-        say("warning: no nonlandmark rows; a validation without unknown queries misleads")
-    return split

@@ -14,9 +14,10 @@ import numpy as np
 
 from cairn import metrics
 from cairn.config import ValidationConfig
-from cairn.domain import Float32
+from cairn.errors import CairnError
 from cairn.manifest import Manifest
-from cairn.search import search
+from cairn.progress import say
+from cairn.search import Array, search
 
 
 @dataclass(frozen=True)
@@ -73,10 +74,28 @@ def split_validation(manifest: Manifest, config: ValidationConfig, *, seed: int)
     )
 
 
+def checked_split(manifest: Manifest, config: ValidationConfig, *, seed: int) -> Split:
+    """Return the split, having said where it can score nothing, or only misleadingly.
+
+    Raises:
+        CairnError: There is no photograph to learn from.
+    """
+    split = split_validation(manifest, config, seed=seed)
+    if not split.train:
+        raise CairnError(
+            "the manifest has no train rows", where=manifest.root, todo="set role = train"
+        )
+    if not split.queries:
+        say("warning: no landmark has photographs enough to hold some out; nothing is scored")
+    elif not split.nonlandmarks:
+        say("warning: no nonlandmark rows; a validation without unknown queries misleads")
+    return split
+
+
 def score(
-    gallery_GD: Float32,
+    gallery_GD: Array,
     gallery_landmarks: Sequence[str],
-    queries_QD: Float32,
+    queries_QD: Array,
     query_landmarks: Sequence[str],
 ) -> Score:
     """Return GAP and accuracy of the nearest gallery image; "" marks an unknown query."""

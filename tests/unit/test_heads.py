@@ -107,3 +107,10 @@ def test_many_landmarks_are_counted_in_int64() -> None:
     with torch.autocast("cpu", dtype=torch.bfloat16):
         loss = head(torch.nn.functional.normalize(torch.randn(2, 4)), labels)
     assert torch.isfinite(loss)
+
+
+def test_centres_are_placed_at_mean_directions() -> None:
+    head = ArcFace(2, 3)
+    head.place(np.array([[1, 0], [0, 1], [0, -1]], np.float32), np.array([0, 0, 2]))
+    half = 0.5**0.5
+    torch.testing.assert_close(head.weight.data, torch.tensor([[half, half], [0, 0], [0, -1]]))

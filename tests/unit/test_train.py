@@ -18,6 +18,8 @@ from cairn.manifest import Manifest
 from cairn.necks import Whitened
 from cairn.runs import write_json
 from cairn.train import _newest_run, train
+from cairn.trainer import Trainer
+from cairn.validation import Score
 
 
 def _lines(folder: Path) -> list[dict[str, float]]:
@@ -94,7 +96,7 @@ def test_killed_and_resumed_equals_uninterrupted(
     recipe_path, run = tmp_path / "recipe.json", tmp_path / "run"
     recipe_path.write_text(tiny_recipe.model_dump_json())
     code = (
-        "import sys, torch; torch.set_num_threads(2)\n"
+        f"import sys, torch; torch.set_num_threads({torch.get_num_threads()})\n"
         "from pathlib import Path\n"
         "from cairn.config import Recipe\nfrom cairn.manifest import Manifest\n"
         "from cairn.train import train\n"
@@ -152,6 +154,99 @@ def test_a_manifest_without_train_rows_is_refused(
 ) -> None:
     with pytest.raises(CairnError, match="no train rows"):
         train(tiny_recipe, pictures.select("query"), out=tmp_path / "run")
+
+
+def _changed(recipe: Recipe, **sections: dict[str, object]) -> Recipe:
+    updates = {
+        name: getattr(recipe, name).model_copy(update=values) for name, values in sections.items()
+    }
+    return recipe.model_copy(update=updates)
+
+
+@pytest.mark.parametrize("fault", ["one landmark", "no readable photograph", "no such backbone"])
+def test_a_run_that_cannot_begin_leaves_its_place_free(
+    pictures: Manifest, tiny_recipe: Recipe, tmp_path: Path, fault: str
+) -> None:
+    recipe, manifest = tiny_recipe, pictures
+    if fault == "one landmark":
+        manifest = pictures.take(list(range(6)))
+    elif fault == "no readable photograph":
+        manifest = Manifest(pictures.table, tmp_path / "elsewhere")
+    else:
+        recipe = _changed(tiny_recipe, model={"backbone": "resnext_smal"})
+    for _ in range(2):
+        with pytest.raises(CairnError) as caught:
+            train(recipe, manifest, out=tmp_path / "run")
+        assert "never overwritten" not in caught.value.what
+        assert caught.value.where
+    assert not (tmp_path / "run").exists()
+
+
+def test_resume_of_no_run_says_so(pictures: Manifest, tiny_recipe: Recipe, tmp_path: Path) -> None:
+    with pytest.raises(CairnError, match="no run to resume here") as caught:
+        train(tiny_recipe, pictures, out=tmp_path / "run", resume=True)
+    assert "--resume" in caught.value.todo
+
+
+def test_a_run_killed_after_its_last_epoch_does_not_train_on(
+    pictures: Manifest, tiny_recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The state of the epoch that ends a run is saved before the run ends: both ways to stop."""
+    monkeypatch.setattr(Trainer, "_score", lambda *_: Score(0.5, 0.5))
+    recipe = _changed(tiny_recipe, train={"patience": 1, "epochs": 3})
+    first = Trainer(recipe, pictures, tmp_path, torch.device("cpu"))
+    first.run()
+    assert (first.state.epoch, first.state.best_epoch, first.state.stale) == (1, 0, 1)
+    resumed = Trainer(recipe, pictures, tmp_path, torch.device("cpu"))
+    resumed.restore()
+    resumed.run()
+    assert resumed.state == first.state
+    assert len(_lines(tmp_path)) == 2
+
+
+def test_layers_that_draw_at_random_resume_exactly(
+    pictures: Manifest, tiny_recipe: Recipe, tmp_path: Path
+) -> None:
+    arguments = {**tiny_recipe.model.backbone_args, "drop_path_rate": 0.5}
+    recipe = _changed(tiny_recipe, model={"backbone_args": arguments}, train={"epochs": 2})
+    whole = Trainer(recipe, pictures, tmp_path, torch.device("cpu"))
+    whole._prepare()
+    whole._finish_epoch(0, whole._train_epoch(0), None)
+    whole._train_epoch(1)
+    resumed = Trainer(recipe, pictures, tmp_path, torch.device("cpu"))
+    resumed.restore()
+    resumed._train_epoch(1)
+    for (name, ours), theirs in zip(
+        resumed.model.state_dict().items(), whole.model.state_dict().values(), strict=True
+    ):
+        assert torch.equal(ours, theirs), name
+
+
+def test_what_was_not_scored_is_not_said_to_be(
+    pictures: Manifest, tiny_recipe: Recipe, tmp_path: Path
+) -> None:
+    recipe = _changed(tiny_recipe, train={"epochs": 1}, validation={"min_images": 100})
+    folder = train(recipe, pictures, out=tmp_path / "run")
+    assert "validation GAP: not scored" in (folder / "model" / "README.md").read_text()
+    assert "not scored" in (folder / "train.log").read_text()
+    assert "-1.0" not in (folder / "train.log").read_text()
+
+
+def test_a_loss_that_is_no_number_ends_the_run_at_once(
+    pictures: Manifest, tiny_recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trainer = Trainer(tiny_recipe, pictures, tmp_path, torch.device("cpu"))
+    steps: list[int] = []
+
+    def step(*_: object) -> torch.Tensor:
+        steps.append(1)
+        return torch.tensor(float("nan"))
+
+    monkeypatch.setattr(trainer, "_step", step)
+    with pytest.raises(CairnError, match="the loss is nan in epoch 1") as caught:
+        trainer._train_epoch(0)
+    assert "learning_rate" in caught.value.todo
+    assert len(steps) == 1
 
 
 def test_a_whitened_neck_is_fitted_before_the_first_step(
