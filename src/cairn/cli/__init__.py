@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 from cairn.cli.app import app
@@ -12,6 +13,9 @@ __all__ = ["main"]
 
 def main() -> None:
     """Run the command line; a user's fault prints its three lines and exits 2."""
+    # Threads that spin while they wait make training up to ten times slower as soon as anything
+    # else runs; sleeping costs about 5 % on an idle machine (docs/log.md). A user's choice stands.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         app(prog_name="cairn")
     except CairnError as error:
