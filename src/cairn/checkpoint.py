@@ -71,7 +71,7 @@ def load_model(folder: Path) -> tuple[Embedder, ModelConfig]:
         model.load_state_dict(load_file(path))
     except (OSError, SafetensorError, RuntimeError) as error:
         raise CairnError(
-            f"cannot load the weights: {str(error).splitlines()[0]}",
+            "cannot load the weights: " + str(error).partition("\n")[0],
             where=path,
             todo="copy the model folder again; all its files belong together",
         ) from None
@@ -80,6 +80,10 @@ def load_model(folder: Path) -> tuple[Embedder, ModelConfig]:
 
 def read_config(folder: Path) -> ModelConfig:
     """Return the config of a model folder without loading its weights."""
+    if (folder / "model" / "config.json").is_file():
+        raise CairnError(
+            "this is no model folder, but holds one", where=folder, todo=f"give {folder / 'model'}"
+        )
     if not (folder / "config.json").is_file():
         raise CairnError(
             "not a model folder: it has no config.json",

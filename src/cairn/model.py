@@ -28,7 +28,7 @@ SMALL: dict[str, Any] = {
     "base_width": 4,
     "output_stride": 16,
 }
-"""Shape of ``resnext_small``: the house model's kind, small, with a finer last map for small input."""
+"""Shape of ``resnext_small``: the house model, small, with a finer last map for small input."""
 
 
 class Embedder(nn.Module):
@@ -56,6 +56,8 @@ class Embedder(nn.Module):
         images_BCHW = images_BCHW.contiguous(memory_format=torch.channels_last)
         features = self.backbone.forward_features(images_BCHW)  # type: ignore[operator]
         if features.ndim == 4:
+            if getattr(self.backbone, "output_fmt", "NCHW") == "NHWC":  # Swin and its kin
+                features = features.permute(0, 3, 1, 2)
             return self.pool(features)  # type: ignore[no-any-return]
         tokens: Tensor = self.backbone.forward_head(features, pre_logits=True)  # type: ignore[operator]
         return tokens.float()
@@ -97,31 +99,34 @@ def assemble(config: ModelConfig, *, pretrained: bool = False) -> Embedder:
 def _backbone(config: ModelConfig, *, pretrained: bool) -> nn.Module:
     arguments = dict(config.backbone_args)
     if config.gc:
-        arguments["block_args"] = {"attn_layer": _global_context}
+        blocks = arguments.get("block_args") or {}
+        arguments["block_args"] = {**blocks, "attn_layer": _global_context}
     if config.backbone == "resnext_small":
         if pretrained:
             raise CairnError("resnext_small has no ImageNet weights", where="model.weights")
-        small: nn.Module = ResNet(Bottleneck, num_classes=0, **{**SMALL, **arguments})
-        return small
-    if not timm.is_model(config.backbone):
+    elif not timm.is_model(config.backbone):
         raise CairnError(
             f"no backbone {config.backbone!r}",
             where="model.backbone",
             todo=nearest(config.backbone, [*timm.list_models(), "resnext_small"])[:200],
         )
-    if config.gc and not _is_resnet(config.backbone):
+    elif config.gc and not _is_resnet(config.backbone):
         raise CairnError(
             f"{config.backbone} has no residual blocks that take a Global Context block",
             where="model.gc",
             todo="set model.gc = false, or choose a backbone of timm's ResNet family",
         )
     try:
-        backbone = timm.create_model(
-            config.backbone, pretrained=pretrained, num_classes=0, **arguments
-        )
-    except (OSError, RuntimeError, TypeError) as error:
+        if config.backbone == "resnext_small":
+            backbone = ResNet(Bottleneck, num_classes=0, **{**SMALL, **arguments})
+        else:
+            backbone = timm.create_model(
+                config.backbone, pretrained=pretrained, num_classes=0, **arguments
+            )
+    except (OSError, RuntimeError, TypeError, ValueError, AssertionError) as error:
+        reason = str(error).partition("\n")[0][:200]
         raise CairnError(
-            f"cannot make {config.backbone}: {str(error).splitlines()[0][:200]}",
+            f"cannot make {config.backbone}: {reason}",
             where="model",
             todo="without a network, download the weights elsewhere and give "
             "model.weights = 'file.safetensors'"
@@ -138,7 +143,7 @@ def _global_context(channels: int, **_: Any) -> GlobalContext:
 
 
 def _is_resnet(name: str) -> bool:
-    return "ResNet" in str(inspect.signature(timm.model_entrypoint(name)).return_annotation)
+    return inspect.signature(timm.model_entrypoint(name)).return_annotation in (ResNet, "ResNet")
 
 
 def _load_backbone(backbone: nn.Module, path: Path) -> None:

@@ -169,3 +169,11 @@ def test_a_config_with_unknown_settings_names_them(folder: Path) -> None:
     with pytest.raises(CairnError, match="unknown setting 'pol'") as caught:
         read_config(folder)
     assert "did you mean 'pool'" in caught.value.todo
+
+
+def test_a_run_folder_is_told_from_its_model(folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(folder, tmp_path / "run" / "model")
+    (tmp_path / "run" / "config.json").write_text("{}", encoding="utf-8")
+    with pytest.raises(CairnError, match="no model folder, but holds one") as caught:
+        read_config(tmp_path / "run")
+    assert caught.value.todo == f"give {tmp_path / 'run' / 'model'}"

@@ -60,6 +60,35 @@ def test_other_timm_backbones(backbone: str) -> None:
         assert model(torch.randn(2, 3, 224, 224)).shape == (2, 64)
 
 
+def test_channels_last_maps_are_pooled_over_positions() -> None:
+    """Swin gives (B, H, W, C): the pooling must not take channels for positions."""
+    shape = {"embed_dim": 16, "depths": (1, 1, 1, 1), "num_heads": (1, 1, 2, 2)}
+    config = ModelConfig(
+        backbone="swin_tiny_patch4_window7_224",
+        gc=False,
+        pool="avg",
+        dimension=32,
+        backbone_args={**shape, "img_size": 64, "window_size": 4},
+    )
+    model = build(config).eval()
+    images = torch.randn(2, 3, 64, 64)
+    with torch.inference_mode():
+        maps_BHWC = model.backbone.forward_features(images)  # type: ignore[operator]
+        pooled = model.features(images)
+        assert model(images).shape == (2, 32)
+    assert maps_BHWC.shape == (2, 2, 2, 128)
+    torch.testing.assert_close(pooled, maps_BHWC.mean(dim=(1, 2)))
+
+
+@pytest.mark.parametrize("arguments", [{"layer": [1]}, {"block_args": {"nonsense": 1}}])
+def test_settings_that_a_backbone_does_not_have_are_named(arguments: dict[str, object]) -> None:
+    for backbone in ("resnext_small", "resnext50_32x4d"):
+        config = ModelConfig(backbone=backbone, backbone_args=arguments)
+        with pytest.raises(CairnError, match=r"layer|nonsense") as caught:
+            build(config)
+        assert "model.backbone_args" in caught.value.todo
+
+
 def test_unknown_backbone_names_the_nearest() -> None:
     with pytest.raises(CairnError, match="resnext999") as caught:
         build(ModelConfig(backbone="resnext999_32x4d"))
@@ -67,8 +96,9 @@ def test_unknown_backbone_names_the_nearest() -> None:
 
 
 def test_context_blocks_need_residual_blocks() -> None:
-    with pytest.raises(CairnError, match="no residual blocks"):
-        build(ModelConfig(backbone="efficientnet_b0", gc=True))
+    for backbone in ("efficientnet_b0", "resnetv2_50"):
+        with pytest.raises(CairnError, match="no residual blocks"):
+            build(ModelConfig(backbone=backbone, gc=True))
 
 
 def test_weights_from_a_file_start_a_model_with_context_blocks(tmp_path: Path) -> None:
