@@ -16,10 +16,15 @@ def test_devices_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(CairnError, match="no CUDA device") as caught:
         pick_device("cuda:1")
     assert "--device cpu" in caught.value.todo
-    with pytest.raises(CairnError, match="no device 'gpu'"):
-        pick_device("gpu")
+    for name in ("gpu", "meta", "cuda:x", "mps"):
+        with pytest.raises(CairnError, match=f"no device '{name}'"):
+            pick_device(name)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     assert pick_device() == torch.device("cuda")
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert pick_device("cuda:1") == torch.device("cuda:1")
+    with pytest.raises(CairnError, match="2 CUDA devices"):
+        pick_device("cuda:2")
 
 
 @pytest.mark.parametrize("available", [True, False])
