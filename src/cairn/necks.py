@@ -12,6 +12,8 @@ from torch import Tensor, nn
 from cairn.config import ModelConfig
 from cairn.errors import CairnError
 
+_ROWS_AT_ONCE = 8192  # features in float64 at a time
+
 
 class Center(nn.Module):
     """Subtract a stored mean: takes away what all photographs share."""
@@ -64,17 +66,19 @@ class Whitened(nn.Module):
         Raises:
             CairnError: No landmark has two photographs, so nothing is known of what varies.
         """
-        features = features_NF.double()
-        mean = features.mean(dim=0)
-        within = within_covariance(features, labels_N)
+        mean = features_NF.mean(dim=0, dtype=torch.float64)
+        within = within_covariance(features_NF, labels_N)
         average = within.diagonal().mean()
         shrunk = (1 - self.shrinkage) * within + self.shrinkage * average * torch.eye(
             len(within), dtype=torch.float64, device=within.device
         )
         values, vectors = torch.linalg.eigh(shrunk)
         whitener = (vectors / values.clamp(min=1e-12).sqrt()) @ vectors.T
-        whitened = (features - mean) @ whitener
-        _, directions = torch.linalg.eigh(whitened.T @ whitened)
+        scatter = torch.zeros_like(within)
+        for block in torch.split(features_NF, _ROWS_AT_ONCE):
+            whitened = (block.double() - mean) @ whitener
+            scatter += whitened.T @ whitened
+        _, directions = torch.linalg.eigh(scatter)
         dimension = self.projection.out_features
         main = directions.flip(1)[:, :dimension]
         weight = (whitener @ main).T
@@ -87,21 +91,27 @@ def within_covariance(features_NF: Tensor, labels_N: Tensor) -> Tensor:
 
     Landmarks with one photograph, and images without a landmark (label -1), tell nothing.
     """
-    size = features_NF.shape[1]
-    total = torch.zeros((size, size), dtype=torch.float64, device=features_NF.device)
-    counted = 0
-    for label in torch.unique(labels_N[labels_N >= 0]).tolist():
-        own = features_NF[labels_N == label].double()
-        if len(own) >= 2:
-            residual = own - own.mean(dim=0)
-            total += residual.T @ residual / (len(own) - 1)
-            counted += 1
+    size, device = features_NF.shape[1], features_NF.device
+    _, own_N, counts_L = torch.unique(labels_N, return_inverse=True, return_counts=True)
+    usable_N = (labels_N >= 0) & (counts_L[own_N] >= 2)
+    counted = len(torch.unique(own_N[usable_N]))
     if not counted:
         raise CairnError(
             "no landmark has two training photographs, so the neck cannot be fitted",
             where="model.neck = 'whitened'",
             todo="use model.neck = 'center' or 'linear'",
         )
+    sums_LF = torch.zeros((len(counts_L), size), dtype=torch.float64, device=device)
+    for block, own in zip(
+        torch.split(features_NF, _ROWS_AT_ONCE), torch.split(own_N, _ROWS_AT_ONCE), strict=True
+    ):
+        sums_LF.index_add_(0, own, block.double())
+    total = torch.zeros((size, size), dtype=torch.float64, device=device)
+    for rows in torch.split(usable_N.nonzero()[:, 0], _ROWS_AT_ONCE):
+        own, counts_N = own_N[rows], counts_L[own_N[rows], None]
+        residual = features_NF[rows].double() - sums_LF[own] / counts_N
+        residual /= (counts_N - 1).double().sqrt()  # so that each landmark weighs the same
+        total += residual.T @ residual
     return total / counted
 
 

@@ -36,6 +36,23 @@ def test_within_covariance_weighs_landmarks_alike_and_skips_singles() -> None:
     torch.testing.assert_close(within_covariance(features, labels), expected.double())
 
 
+def test_within_covariance_is_the_plain_mean_of_covariances(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    features, labels = _clusters()
+    labels = labels[torch.randperm(200)]
+    labels[:7] = -1
+    plain = torch.stack([features[labels == i].double().T.cov() for i in range(10)]).mean(0)
+    torch.testing.assert_close(within_covariance(features, labels), plain)
+    whole = Whitened(6, 4, shrinkage=0.1)
+    whole.fit(features, labels)
+    monkeypatch.setattr("cairn.necks._ROWS_AT_ONCE", 13)
+    torch.testing.assert_close(within_covariance(features, labels), plain)
+    parted = Whitened(6, 4, shrinkage=0.1)
+    parted.fit(features, labels)
+    torch.testing.assert_close(parted.projection.weight.abs(), whole.projection.weight.abs())
+
+
 def test_whitening_finds_landmarks_behind_large_variation() -> None:
     features, labels = _clusters()
     neck = Whitened(6, 4, shrinkage=0.01)
