@@ -11,6 +11,7 @@ import argparse
 import json
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -131,7 +132,7 @@ def _scores(report: Mapping[str, Any]) -> dict[str, Any]:
 def _with_strength(scores: Path, manifest: Manifest, strength: float) -> dict[str, float]:
     gallery = Gallery.load(scores / "gallery")
     bank = EmbeddingTable.read(scores / "embeddings" / "bank")
-    milder = gallery.set_penalty(gallery.penalize(bank, strength=strength))
+    milder = replace(gallery, penalty=gallery.penalize(bank, strength=strength))
     queries = EmbeddingTable.read(scores / "embeddings" / "query")
     answers = by_image(recognize_table(queries, milder))
     report = evaluate(answers, solution_of(manifest).truth, num_resamples=0)

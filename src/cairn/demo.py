@@ -121,9 +121,7 @@ def run_demo(
     clock = Clock()
     say("1/4  a world of landmarks")
     with clock.stage("world"):
-        path = make_world(
-            out / "world", world or demo_world(seed), workers=os.cpu_count() or 1
-        )
+        path = make_world(out / "world", world or demo_world(seed), workers=os.cpu_count() or 1)
         manifest = Manifest.read(path)
         sheet = out / "world.png"
         contact_sheet(path, sheet)

@@ -1,7 +1,7 @@
 """The way from a model to a score: embed, gallery, penalty, predictions, evaluation, report.
 
 Each step is the function behind the command of the same name; this module only walks them in
-order and keeps the time. It resumes: embeddings that are there are not made again.
+order and keeps the time. Called again after an interruption, it takes up embeddings and gallery.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from cairn.manifest import Manifest
 from cairn.penalty import PenaltyTable
 from cairn.recognize import recognize_table
 from cairn.report import PickedImage, write_report
-from cairn.runs import provenance
+from cairn.runs import provenance, require_absent
 from cairn.scores import Report, Retrieval
 from cairn.search import search
 from cairn.submission import by_image, solution_of
-from cairn.tables import EmbeddingTable
+from cairn.tables import EmbeddingTable, require_same_model
 
 _EVIDENCE = 5
 _RANKED = 100
@@ -102,7 +102,8 @@ def score_model(
         clock: Keeps the time; stages already on it stay.
 
     Raises:
-        CairnError: The manifest has no query; else as the stages.
+        CairnError: The manifest has no query, or none with a landmark; ``out`` holds an
+            evaluation already; else as the stages.
     """
     if not len(manifest.select("query")):
         raise CairnError(
@@ -110,6 +111,12 @@ def score_model(
             where=manifest.root,
             todo="give the rows to be recognized the role query",
         )
+    try:
+        truth = solution_of(manifest).truth
+    except CairnError as error:
+        todo = "fill landmark_id of the query rows whose landmark is known"
+        raise CairnError(error.what, where=manifest.root, todo=todo) from None
+    require_absent(out / "evaluation")
     clock = clock or Clock()
     tables: dict[str, EmbeddingTable] = {}
     parts = {"gallery": manifest.gallery(), "bank": manifest.select("nonlandmark")}
@@ -121,12 +128,16 @@ def score_model(
                 embed(model_dir, part, folder, backend=backend, device=device)
                 tables[name] = EmbeddingTable.read(folder)
     with clock.stage("gallery"):
-        gallery = Gallery.build(
-            out / "embeddings" / "gallery",
-            model_dir,
-            out / "gallery",
-            landmark_names=_names(manifest),
-        )
+        if (out / "gallery").is_dir():  # an earlier call was interrupted after this stage
+            gallery = Gallery.load(out / "gallery", penalty=False)
+            require_same_model(gallery.table, tables["query"], where=gallery.folder)
+        else:
+            gallery = Gallery.build(
+                out / "embeddings" / "gallery",
+                model_dir,
+                out / "gallery",
+                landmark_names=_names(manifest),
+            )
     if "bank" in tables:
         with clock.stage("penalize"):
             gallery = gallery.set_penalty(gallery.penalize(tables["bank"], top=top, **(rule or {})))
@@ -136,7 +147,6 @@ def score_model(
         plain = gallery.without_penalty()
         before = recognize_table(queries, plain, top=_EVIDENCE) if gallery.penalty else None
     with clock.stage("evaluate"):
-        truth = solution_of(manifest).truth
         counts = Counter(gallery.table.landmark_ids)
         report = evaluate(
             by_image(after),
@@ -147,13 +157,14 @@ def score_model(
             retrieval_before=None if before is None else _retrieval(queries, plain, truth),
         )
     with clock.stage("report"):
-        page = _write(out, report, after, before, gallery, manifest, title=title)
+        page = _write(out, report, truth, after, before, gallery, manifest, title=title)
     return Outcome(report, page, gallery.folder, clock.seconds)
 
 
 def _write(
     out: Path,
     report: Report,
+    truth: Mapping[str, frozenset[str]],
     after: Sequence[Prediction],
     before: Sequence[Prediction] | None,
     gallery: Gallery,
@@ -172,7 +183,7 @@ def _write(
         out / "evaluation",
         report=report,
         predictions=[*after, *unreadable],
-        truth=solution_of(manifest).truth,
+        truth=truth,
         before=None if before is None else [*before, *unreadable],
         query_paths=dict(zip(manifest.image_ids, manifest.paths, strict=True)),
         photo_root=manifest.root,

@@ -98,3 +98,34 @@ def test_without_queries_there_is_nothing_to_score(
         score_model(model_dir, pictures.select("train"), tmp_path / "out", title="T")
     assert "query" in caught.value.todo
     assert not (tmp_path / "out").exists(), "told before an hour of embedding, not after"
+
+
+def test_queries_without_landmarks_are_told_before_the_work(
+    pictures: Manifest, model_dir: Path, tmp_path: Path
+) -> None:
+    marks: list[str | None] = [
+        "" if role == "query" else mark
+        for role, mark in zip(pictures.roles, pictures.landmark_ids, strict=True)
+    ]
+    with pytest.raises(CairnError, match="nothing to score") as caught:
+        score_model(model_dir, changed(pictures, landmark_id=marks), tmp_path / "out", title="T")
+    assert caught.value.where == str(pictures.root)
+    assert "landmark_id" in caught.value.todo
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_interrupted_call_goes_on_and_a_finished_one_is_kept(
+    pictures: Manifest, model_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("cairn.pipeline.evaluate", stop)
+        with pytest.raises(KeyboardInterrupt):
+            score_model(model_dir, pictures, tmp_path, title="T", backend="torch")
+    resumed = score_model(model_dir, pictures, tmp_path, title="T", backend="torch")
+    assert resumed.report.before is not None
+    with pytest.raises(CairnError, match="never overwritten") as caught:
+        score_model(model_dir, pictures, tmp_path, title="T", backend="torch")
+    assert caught.value.where == str(tmp_path / "evaluation")
