@@ -90,10 +90,12 @@ def recognize_manifest(
     Raises:
         CairnError: The manifest has no query, or none that can be read.
     """
+    _check_top(top)
     queries = manifest.select("query")
     if not len(queries):
         raise CairnError(
             "the manifest has no image of role query",
+            where=manifest.root,
             todo="give the rows to be recognized that role",
         )
     embed(
@@ -137,8 +139,7 @@ class Recognizer:
                 where=gallery.folder,
                 todo="load the model in the gallery's own folder: Recognizer.load(gallery)",
             )
-        if top < 1:
-            raise CairnError("top must be at least 1", where=f"top = {top}")
+        _check_top(top)
         self.gallery, self.runtime = gallery, runtime
         self.top, self.use_penalty = top, use_penalty
 
@@ -208,6 +209,11 @@ class Recognizer:
         return Answers(predictions, {image_ids[row]: why for row, why in encoded.unreadable})
 
 
+def _check_top(top: int) -> None:
+    if top < 1:
+        raise CairnError("top must be at least 1", where=f"top = {top}")
+
+
 def _name(source: Source, row: int, count: int) -> str:
     if isinstance(source, Path):
         return str(source)
@@ -222,6 +228,7 @@ def _predict(
     top: int,
     use_penalty: bool,
 ) -> list[Prediction]:
+    _check_top(top)
     table = gallery.table
     if not image_ids:
         return []

@@ -95,6 +95,22 @@ def test_a_manifest_is_a_solution_too(run: Run, tmp_path: Path, name: str) -> No
     assert "gallery photographs" in run("--resamples", "0", solution=name)
 
 
+def test_a_manifest_without_known_queries_is_named(run: Run, tmp_path: Path) -> None:
+    path = tmp_path / "manifest.parquet"
+    columns = {"image_id": ["a"], "path": ["a"], "landmark_id": [""], "role": ["query"]}
+    Manifest.from_columns(columns, root=tmp_path).write(path)
+    with pytest.raises(CairnError, match="nothing to score") as caught:
+        run(solution=path.name)
+    assert caught.value.where == str(path)
+    assert "landmark_id" in caught.value.todo
+
+
+def test_a_taken_folder_is_told_before_the_work(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "submission.csv").unlink()  # not even looked for
+    with pytest.raises(CairnError, match="never overwritten"):
+        run("-o", str(tmp_path))
+
+
 def test_answers_of_another_set_are_refused(run: Run, tmp_path: Path) -> None:
     (tmp_path / "other.csv").write_text("id,landmarks\nx,1\n", encoding="utf-8")
     with pytest.raises(CairnError, match="does not have"):

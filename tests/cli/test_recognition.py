@@ -174,10 +174,41 @@ def test_recognize_takes_folders_and_fails_only_where_nothing_can_be_read(
     result = call("recognize", world / "gallery", broken, tmp_path / "no.jpg", ok=False)
     assert isinstance(result.exception, CairnError)
     assert "none of the 2 photographs can be read" in result.exception.what
+    assert "broken.jpg: not an image" in result.exception.where
     assert "missing file" in result.stderr
+    out = tmp_path / "answers" / "s.csv"
+    result = call("recognize", world / "gallery", broken, "-o", out, "--json", ok=False)
+    assert isinstance(result.exception, CairnError)
+    assert json.loads(result.stdout) == {
+        "predictions": [],
+        "unreadable": {str(broken): "not an image"},
+    }
+    assert not out.exists()
     result = call("recognize", world / "gallery", tmp_path, ok=False)
     assert isinstance(result.exception, CairnError)
     assert "no photographs" in result.exception.what
+
+
+def test_a_submission_of_photographs_has_a_row_for_each(world: Path, tmp_path: Path) -> None:
+    photos = [world / "photos" / name for name in ("broken.jpg", "blue-q.jpg")]
+    as_json("recognize", world / "gallery", *photos, "-o", tmp_path / "s.csv")
+    answers = read_submission(tmp_path / "s.csv")
+    assert list(answers) == [str(path) for path in photos]
+    blank, answer = answers.values()
+    assert blank is None
+    assert answer is not None
+    assert answer[0] == "blue"
+
+
+def test_a_manifest_with_top_0_is_refused_before_it_is_embedded(
+    world: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "s.csv"
+    arguments = ("recognize", world / "gallery", world / "manifest.parquet", "-o", out)
+    result = call(*arguments, "--top", "0", ok=False)
+    assert isinstance(result.exception, CairnError)
+    assert "top must be at least 1" in result.exception.what
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_recognize_writes_a_submission_for_a_manifest(world: Path, tmp_path: Path) -> None:
@@ -214,6 +245,11 @@ def test_penalize_attaches_the_penalty_that_recognize_takes_off(
     settings = ("--top", "3", "--min-n", "1", "--max-n", "2", "--strength", "0.5")
     aside = as_json("penalize", target, world / "bank", *settings, "-o", tmp_path / "p.parquet")
     assert aside["path"] == str(tmp_path / "p.parquet")
+    result = call(
+        "penalize", target, world / "bank", *settings, "-o", tmp_path / "p.parquet", ok=False
+    )
+    assert isinstance(result.exception, CairnError)
+    assert "never overwritten" in result.exception.what
     assert as_json("recognize", target, query)["predictions"][0] == before
     value = as_json("penalize", target, world / "bank", *settings)
     assert value["path"] == str(target / "penalty.parquet")

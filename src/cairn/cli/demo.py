@@ -14,7 +14,7 @@ def demo(
     out: Annotated[
         Path | None, typer.Option("-o", "--out", help="A new folder [runs/<date>-demo].")
     ] = None,
-    seed: Annotated[int, typer.Option(help="Another seed makes another world.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Another seed makes another world.")] = 0,
     as_json: Json = False,
 ) -> None:
     """Make a world of landmarks, train on it, and run the whole path to the report."""

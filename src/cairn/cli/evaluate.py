@@ -11,6 +11,7 @@ import typer
 from cairn.cli.output import Json, emit
 
 if TYPE_CHECKING:
+    from cairn.manifest import Manifest
     from cairn.scores import Report
 
 
@@ -41,10 +42,13 @@ def evaluate(
     from cairn.bootstrap import NUM_RESAMPLES
     from cairn.errors import CairnError, nearest
     from cairn.evaluate import evaluate as score
+    from cairn.runs import require_absent
 
     usages = ("all", "public", "private")
     if usage not in usages:
         raise CairnError(f"unknown usage {usage!r}", where="--usage", todo=nearest(usage, usages))
+    if out is not None:
+        require_absent(out)
     photographs: dict[str, str | Path] = {}
     names: dict[str, str] = {}
     counts: dict[str, int] | None = None
@@ -54,18 +58,24 @@ def evaluate(
         if usage != "all":
             raise CairnError("a manifest has no Usage to select", where="--usage")
         manifest = Manifest.read(solution)
-        truth = files.solution_of(manifest)
+        try:
+            truth = files.solution_of(manifest)
+        except CairnError as error:
+            todo = "fill landmark_id of the query rows whose landmark is known"
+            raise CairnError(error.what, where=solution, todo=todo) from None
         photographs = dict(zip(manifest.image_ids, manifest.paths, strict=True))
         if "landmark_name" in manifest.table.column_names:
             column = manifest.table["landmark_name"].to_pylist()
             named = zip(manifest.landmark_ids, column, strict=True)
             names = {landmark: name for landmark, name in named if landmark and name}
         if gallery is None and {"gallery", "train"} & set(manifest.roles):
-            counts = _counts(solution)
+            counts = _counts(manifest)
     else:
         truth = files.read_solution(solution, usage=usage)  # type: ignore[arg-type]
     if gallery is not None:
-        counts = _counts(gallery)
+        from cairn.manifest import Manifest
+
+        counts = _counts(Manifest.read(gallery))
     answers = truth.keep(_answered(submission))
     old = None if before is None else truth.keep(_answered(before))
     report = score(
@@ -107,12 +117,10 @@ def _answered(path: Path) -> dict[str, tuple[str, float]]:
     return {i: answer for i, answer in read_submission(path).items() if answer is not None}
 
 
-def _counts(path: Path) -> dict[str, int]:
+def _counts(manifest: Manifest) -> dict[str, int]:
     from collections import Counter
 
-    from cairn.manifest import Manifest
-
-    return dict(Counter(one for one in Manifest.read(path).gallery().landmark_ids if one))
+    return dict(Counter(manifest.gallery().landmark_ids))
 
 
 def _is_manifest(path: Path) -> bool:

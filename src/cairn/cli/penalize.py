@@ -41,6 +41,7 @@ def penalize(
 ) -> None:
     """Write the penalty table of a gallery: path, mean similarity, picks, penalty per image."""
     from cairn.gallery import PENALTY_NAME, Gallery
+    from cairn.runs import require_absent
     from cairn.tables import EmbeddingTable
 
     given = {
@@ -52,6 +53,8 @@ def penalize(
         "strength": strength,
     }
     rule = {name: value for name, value in given.items() if value is not None}
+    if output is not None:
+        require_absent(output)
     loaded = Gallery.load(gallery, penalty=False)
     table = loaded.penalize(EmbeddingTable.read(bank), top=_top(top), **rule)
     path = gallery / PENALTY_NAME if output is None else output

@@ -98,6 +98,7 @@ def _photos(
     workers: int,
     as_json: bool,
 ) -> None:
+    from cairn.domain import Prediction
     from cairn.progress import say
     from cairn.recognize import Recognizer
     from cairn.submission import write_submission
@@ -106,14 +107,21 @@ def _photos(
     answers = recognizer.batch(paths, workers=workers)
     for name, reason in answers.unreadable.items():
         say(f"unreadable: {name}: {reason}")
-    if output is not None:
-        write_submission(output, answers.predictions)
-    if as_json:
+    if output is not None and answers.predictions:
+        made = {answer.image_id: answer for answer in answers.predictions}
+        rows = [made.get(str(path)) or Prediction(str(path), None, 0.0) for path in paths]
+        write_submission(output, rows)
+    if as_json:  # reasons are wanted most where nothing could be read
         emit(_as_json(answers, recognizer.gallery), "", as_json=True)
     elif answers.predictions:
         print(_as_table(answers.predictions, recognizer.gallery))
     if not answers.predictions:
-        raise CairnError(f"none of the {len(paths)} photographs can be read")
+        name, reason = next(iter(answers.unreadable.items()))
+        raise CairnError(
+            f"none of the {len(paths)} photographs can be read",
+            where=f"{name}: {reason}",
+            todo="give JPEG, PNG or WebP files, or a folder of them",
+        )
 
 
 def _photographs(given: Sequence[Path]) -> list[Path]:
