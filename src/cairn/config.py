@@ -198,7 +198,7 @@ class TrainConfig(Value):
 
 
 class Recipe(Value):
-    """Everything that determines a training run, beside the data."""
+    """Everything that determines a training run, beside the data; ``name`` is for its folder."""
 
     name: str = "run"
     seed: int = Field(0, ge=0)
@@ -207,6 +207,12 @@ class Recipe(Value):
     train: TrainConfig = TrainConfig()
     augment: AugmentConfig = AugmentConfig()
     validation: ValidationConfig = ValidationConfig()
+
+    @model_validator(mode="after")
+    def _named(self) -> Recipe:
+        if not self.name.strip() or any(mark in self.name for mark in "/\\\0"):
+            raise ValueError(f"a folder will bear the name, which {self.name!r} does not suit")
+        return self
 
 
 def builtin_recipes() -> list[str]:

@@ -66,11 +66,17 @@ class ArcFace(nn.Module):
 
     @torch.no_grad()
     def place(self, embeddings_ND: Float32, labels_N: Int64) -> None:
-        """Put each landmark's centre at the mean direction of its embeddings; 0 without any."""
+        """Put each landmark's centre at the mean direction of its embeddings.
+
+        A landmark without embeddings keeps its centre: one at zero would have no direction, and a
+        gradient without bounds.
+        """
         sums = np.zeros(tuple(self.weight.shape), np.float32)
         np.add.at(sums, labels_N, embeddings_ND)
         norms = np.linalg.norm(sums, axis=1, keepdims=True)
-        self.weight.copy_(torch.from_numpy(sums / np.maximum(norms, 1e-12)))
+        placed = torch.from_numpy(sums / np.maximum(norms, 1e-12)).to(self.weight.device)
+        found_L1 = torch.from_numpy(norms > 1e-6).to(self.weight.device)
+        self.weight.copy_(torch.where(found_L1, placed, self.weight))
 
     def forward(self, embeddings_BD: Tensor, labels_B: Tensor) -> Tensor:
         """Return the mean cross-entropy of the margin logits."""

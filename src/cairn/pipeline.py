@@ -172,10 +172,11 @@ def _write(
     *,
     title: str,
 ) -> Path:
+    queries = manifest.select("query")
     answered = {prediction.image_id for prediction in after}
     unreadable = [
         Prediction(image_id, None, 0.0)
-        for image_id in manifest.select("query").image_ids
+        for image_id in queries.image_ids
         if image_id not in answered
     ]
     config = read_config(gallery.model_dir)
@@ -185,7 +186,7 @@ def _write(
         predictions=[*after, *unreadable],
         truth=truth,
         before=None if before is None else [*before, *unreadable],
-        query_paths=dict(zip(manifest.image_ids, manifest.paths, strict=True)),
+        query_paths=dict(zip(queries.image_ids, queries.paths, strict=True)),
         photo_root=manifest.root,
         gallery_counts=Counter(gallery.table.landmark_ids),
         gallery_examples=dict(zip(gallery.table.landmark_ids, gallery.table.paths, strict=True)),

@@ -192,3 +192,10 @@ def test_a_value_is_parsed_with_its_place() -> None:
 def test_the_shape_of_an_input() -> None:
     assert Preprocess(image_size=32).input_shape == (3, 32, 32)
     assert Preprocess(image_size=32, resize="both").input_shape == (2, 3, 32, 32)
+
+
+@pytest.mark.parametrize("name", ["a/b", "..\\x", "", " "])
+def test_a_name_must_suit_a_folder(name: str) -> None:
+    with pytest.raises(CairnError, match="a folder will bear the name"):
+        parse_value(Recipe, {"name": name}, where="r.toml")
+    assert Recipe(name="故宫 2").name == "故宫 2"
