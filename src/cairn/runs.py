@@ -77,11 +77,24 @@ def atomic_folder(folder: Path, *, replace: bool = False) -> Iterator[Path]:
     temporary.mkdir()
     try:
         yield temporary
+        aside = _aside(folder)
+        shutil.rmtree(aside, ignore_errors=True)
         if folder.is_dir():
-            shutil.rmtree(folder)
+            folder.replace(aside)
         temporary.replace(folder)
+        shutil.rmtree(aside, ignore_errors=True)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def recover_folder(folder: Path) -> None:
+    """Put back what `atomic_folder` had moved aside when it was killed between two renames."""
+    if not folder.exists() and _aside(folder).is_dir():
+        _aside(folder).replace(folder)
+
+
+def _aside(folder: Path) -> Path:
+    return folder.with_name(f".{folder.name}.old")
 
 
 def require_absent(folder: Path) -> None:

@@ -32,7 +32,7 @@ from cairn.model import Embedder, build
 from cairn.necks import Center, Whitened
 from cairn.optimise import build_average, build_optimizer, rate_factor, set_rate
 from cairn.progress import say, track
-from cairn.runs import atomic_folder, atomic_write
+from cairn.runs import atomic_folder, atomic_write, recover_folder
 from cairn.runtime import Runtime
 from cairn.sampling import epoch_order, image_rng
 from cairn.state import Part, State, load_state, save_state, state_path
@@ -323,6 +323,7 @@ class Trainer:
             (self.folder / "metrics.jsonl").unlink(missing_ok=True)
             return
         self.state = load_state(state_path(self.folder), self._parts(), device=self.device)
+        recover_folder(self.folder / "checkpoints" / "best")
         lines = (self.folder / "metrics.jsonl").read_text("utf-8").splitlines()
         kept = [line for line in lines if json.loads(line)["epoch"] <= self.state.epoch]
         with atomic_write(self.folder / "metrics.jsonl") as temporary:

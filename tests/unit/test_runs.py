@@ -19,6 +19,7 @@ from cairn.runs import (
     new_run,
     provenance,
     read_json,
+    recover_folder,
     require_absent,
     write_json,
 )
@@ -144,3 +145,17 @@ def test_provenance_names_command_versions_and_facts() -> None:
     assert value["hardware"]["cpu_count"] == os.cpu_count()
     assert dt.datetime.fromisoformat(value["time"]).tzinfo is not None
     json.dumps(value)
+
+
+def test_a_replacement_cut_in_half_is_undone(tmp_path: Path) -> None:
+    folder = tmp_path / "best"
+    with atomic_folder(folder) as temporary:
+        (temporary / "kept").touch()
+    folder.replace(tmp_path / ".best.old")  # where a kill between the two renames leaves it
+    recover_folder(folder)
+    assert (folder / "kept").is_file()
+    with atomic_folder(folder, replace=True) as temporary:
+        (temporary / "newer").touch()
+    recover_folder(folder)
+    assert [path.name for path in folder.iterdir()] == ["newer"]
+    assert [path.name for path in tmp_path.iterdir()] == ["best"]
