@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from cairn.world import render_photo
+from cairn.world.camera import draw_camera
 from cairn.world.conditions import Conditions, draw_conditions, light_array
 from cairn.world.dataset import generator
 from cairn.world.materials import PATTERNS, Materials, kit
@@ -134,3 +135,41 @@ def test_importing_the_world_compiles_nothing_and_needs_no_torch() -> None:
     code = f"import sys, cairn.world; print([m for m in {heavy} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_postcards_show_the_whole_from_the_front_on_a_bright_day() -> None:
+    for number in range(40):
+        circumstances = draw_conditions(generator(5, number), postcard=True)
+        assert circumstances.hour == "day"
+        assert circumstances.weather in ("clear", "cloudy")
+    drawn = scene()
+    cameras = [draw_camera(drawn, generator(6, number), 64, postcard=True) for number in range(200)]
+    front = np.array([0.0, -1.0])
+    off = [np.arccos(eye[:2] @ front / np.hypot(*eye[:2])) for eye in (c.eye for c in cameras)]
+    assert 0.15 < np.sqrt(np.mean(np.square(off))) < 0.45  # normal with 0.3 rad
+    assert max(off) < np.pi / 2
+    anyhow = [draw_camera(drawn, generator(6, number), 64) for number in range(200)]
+    assert max(np.arccos(c.eye[:2] @ front / np.hypot(*c.eye[:2])) for c in anyhow) > np.pi / 2
+    for camera in cameras:  # the subject is never larger than a little over the frame
+        distance = np.hypot(*camera.eye[:2])
+        assert drawn.height / (2 * camera.half_y * distance) < 1.2
+
+
+def test_variety_is_the_share_of_photographs_taken_anyhow(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[bool] = []
+
+    def noted(rng: np.random.Generator, *, postcard: bool = False) -> Conditions:
+        asked.append(postcard)
+        return draw_conditions(rng, postcard=postcard)
+
+    monkeypatch.setattr("cairn.world.photograph.draw_conditions", noted)
+    drawn = scene()
+    shares = []
+    for variety in (0.0, 1 / 3, 1.0):
+        asked.clear()
+        for number in range(60):
+            render_photo(drawn, generator(7, number), size=16, variety=variety)
+        shares.append(float(np.mean(asked)))
+    assert shares[0] == 1.0
+    assert 0.5 < shares[1] < 0.84  # 2/3 of 60, 2.7 standard deviations either way
+    assert shares[2] == 0.0
