@@ -116,14 +116,16 @@ def _sentences(report: Mapping[str, Any]) -> tuple[str, ...]:
         )
     if report["num_unreadable"]:
         reasons = ", ".join(f"{why} {n:,}" for why, n in report["unreadable_reasons"].items())
-        said.append(f"{report['num_unreadable']:,} files cannot be read: {reasons}.")
+        said.append(f"Files that cannot be read: {report['num_unreadable']:,} ({reasons}).")
     else:
         said.append(f"All {report['num_images']:,} files can be read.")
     if report["num_altered"]:
-        said.append(f"{report['num_altered']:,} files differ from the sha256 in the manifest.")
+        said.append(f"Files that differ from the manifest's sha256: {report['num_altered']:,}.")
+    exact, near = report["num_exact_duplicates"], report["num_near_duplicates"]
     said.append(
-        f"Pairs of the same picture: {report['num_exact_duplicates']:,} with the same bytes, "
-        f"{report['num_near_duplicates']:,} with other bytes."
+        f"Pairs of the same picture: {exact:,} with the same bytes, {near:,} with other bytes."
+        if exact or near
+        else "No picture stands twice."
     )
     if report["num_leaking_queries"]:
         said.append(

@@ -23,7 +23,8 @@ h1 { font-size: 1.5rem } h2 { font-size: 1.15rem; margin-top: 2.5rem }
 table { border-collapse: collapse } td, th { padding: .25rem .9rem .25rem 0; text-align: left;
 border-bottom: 1px solid var(--line); overflow-wrap: anywhere }
 td.number { text-align: right; font-variant-numeric: tabular-nums }
-img.plot { max-width: 100%; background: white; border-radius: 6px }
+.scroll { overflow-x: auto } img.plot { width: 100%; min-width: 44rem; border-radius: 6px }
+@media (prefers-color-scheme: dark) { img.plot { filter: invert(.93) hue-rotate(180deg) } }
 .pairs { display: grid; grid-template-columns: repeat(auto-fill, minmax(30rem, 1fr)); gap: 1rem }
 .pair { border: 1px solid var(--line); border-radius: 6px; padding: .6rem }
 .pair div { display: flex; gap: .6rem } figure { margin: 0; flex: 1; min-width: 0 }
@@ -98,7 +99,7 @@ def _cell(value: Any) -> str:
 def _plot(caption: str, path: Path) -> str:
     source = base64.b64encode(path.read_bytes()).decode()
     image = f'<img class="plot" alt="{escape(caption)}" src="data:image/png;base64,{source}">'
-    return f"<h2>{escape(caption)}</h2>{image}"
+    return f'<h2>{escape(caption)}</h2><div class="scroll" tabindex="0">{image}</div>'
 
 
 def _pair(manifest: Manifest, duplicate: Duplicate) -> str:

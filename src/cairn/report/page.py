@@ -240,7 +240,7 @@ def _direction(change: Interval) -> int:
 
 
 def _signed(value: float) -> str:
-    return f"{value:+.3f}".replace("-", "−")
+    return f"{round(value, 3) + 0.0:+.3f}".replace("-", "−")  # rounding noise is no −0.000
 
 
 def _size(name: str) -> str:
