@@ -61,9 +61,14 @@ def read_table(path: Path) -> pa.Table:
     Raises:
         CairnError: The file is missing, empty, or not what its name says.
     """
+    if path.is_dir():
+        raise CairnError(
+            "this is a folder, not a table of images",
+            where=path,
+            todo="give a .parquet or .csv file; `cairn data folder` makes one of photographs",
+        )
     if not path.is_file():
-        todo = "name a .parquet or .csv file" if path.is_dir() else "check the path"
-        raise CairnError("file not found", where=path, todo=todo)
+        raise CairnError("file not found", where=path, todo="check the path")
     if path.stat().st_size == 0:
         raise CairnError("the file is empty", where=path)
     suffix = path.suffix.lower()

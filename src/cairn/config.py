@@ -236,7 +236,8 @@ def read_recipe(source: str | Path, overrides: Sequence[str] = ()) -> Recipe:
         try:
             text = path.read_text(encoding="utf-8")
         except UnicodeDecodeError as error:
-            raise CairnError(f"not TOML: {error}", where=source) from None
+            todo = "the recipe comes first, the manifest after --data"
+            raise CairnError(f"not TOML: {error}", where=source, todo=todo) from None
     elif str(source) in builtin_recipes():
         text = (resources.files("cairn") / "recipes" / f"{source}.toml").read_text("utf-8")
     else:
@@ -267,9 +268,22 @@ def parse_value(kind: type[T], values: dict[str, Any], *, where: object) -> T:
         place = ".".join(str(part) for part in first["loc"])
         if first["type"] == "extra_forbidden":
             key = str(first["loc"][-1])
-            todo = nearest(key, _fields_at(kind, first["loc"][:-1]))
+            homes = [] if "." in place else _homes(kind, key)
+            known = _fields_at(kind, first["loc"][:-1])
+            todo = f"did you mean {homes[0]!r}?" if homes else nearest(key, known)
             raise CairnError(f"unknown setting {place!r}", where=where, todo=todo) from None
         raise CairnError(f"setting {place!r}: {first['msg']}", where=where) from None
+
+
+def _homes(kind: type[BaseModel], key: str, place: str = "") -> list[str]:
+    """Return the settings of that very name in the sections below ``kind``, as section.key."""
+    found = []
+    for name, field in kind.model_fields.items():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            inner = f"{place}{name}."
+            found += [inner + key] * (key in field.annotation.model_fields)
+            found += _homes(field.annotation, key, inner)
+    return found
 
 
 def _fields_at(kind: type[BaseModel], place: Iterable[int | str]) -> list[str]:

@@ -217,6 +217,15 @@ class Gallery:
         return made
 
 
+def require_gallery(folder: Path) -> None:
+    """Refuse what is no gallery folder, before anything is read.
+
+    Raises:
+        CairnError: ``folder`` holds no gallery of this version.
+    """
+    _read_card(folder)
+
+
 def _read_card(folder: Path) -> dict[str, Any]:
     if not (folder / _CARD_NAME).is_file():
         raise CairnError(

@@ -29,6 +29,7 @@ Answers = Mapping[str, tuple[str, float]]
 """image id -> (landmark id, score); an image without an answer is absent."""
 
 Usage = Literal["all", "public", "private"]
+_SWAPPED = "this looks like a manifest: the submission comes first, then what is true"
 USAGES = ("Public", "Private", "Ignored")
 
 
@@ -136,6 +137,7 @@ def read_solution(path: Path, *, usage: Usage = "all") -> Solution:
     """
     truth: dict[str, frozenset[str]] = {}
     set_aside: set[str] = set()
+    answered: list[str] = []  # every second word: in a submission, all of them are scores
     header = _header(path)
     has_usage = header == ("id", "landmarks", "Usage")
     if usage != "all" and not has_usage:
@@ -150,6 +152,14 @@ def read_solution(path: Path, *, usage: Usage = "all") -> Solution:
             set_aside.add(row[0])
         else:
             truth[row[0]] = frozenset(unquote(token) for token in row[1].split())
+            answered += row[1].split()[1:2]
+    num_labelled = sum(map(bool, truth.values()))
+    if answered and len(answered) == num_labelled and all(map(_is_fraction, answered)):
+        raise CairnError(
+            "every landmark is followed by a score: this is a submission, not a solution",
+            where=path,
+            todo="give the submission first, then what is true",
+        )
     try:
         return Solution(truth, frozenset(set_aside))
     except CairnError as error:
@@ -189,6 +199,10 @@ def _score(token: str, where: str) -> float:
     return score
 
 
+def _is_fraction(token: str) -> bool:
+    return re.fullmatch(r"-?\d+(\.\d+)?(e-?\d+)?", token) is not None and not token.isdigit()
+
+
 def _header(path: Path) -> tuple[str, ...]:
     for _, row in _lines(path):
         return tuple(row)
@@ -198,9 +212,11 @@ def _header(path: Path) -> tuple[str, ...]:
 def _rows(path: Path, columns: tuple[str, ...]) -> Iterator[tuple[int, Sequence[str]]]:
     """Yield (line number, row) under a checked header, with unique ids that are not empty."""
     if (header := _header(path)) != columns:
+        manifest = {"image_id", "role"} <= set(header)
         raise CairnError(
             f"expected the header '{','.join(columns)}', found '{','.join(header)}'",
             where=f"{path}, line 1",
+            todo=_SWAPPED if manifest else "",
         )
     seen: dict[str, int] = {}
     lines = _lines(path)
@@ -231,4 +247,5 @@ def _lines(path: Path) -> Iterator[tuple[int, list[str]]]:
     except IsADirectoryError:
         raise CairnError("this is a folder, not a CSV file", where=path) from None
     except (UnicodeDecodeError, csv.Error) as error:
-        raise CairnError(f"not a CSV file in UTF-8: {error}", where=path) from None
+        todo = _SWAPPED if path.suffix == ".parquet" else ""
+        raise CairnError(f"not a CSV file in UTF-8: {error}", where=path, todo=todo) from None

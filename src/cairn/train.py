@@ -49,6 +49,7 @@ def train(
     if (folder / "model").is_dir():
         say(f"{folder} is finished already")
         return folder
+    say(f"run folder: {folder}")
     try:
         trainer = Trainer(recipe, manifest, folder, target)
         trainer.restore()

@@ -82,3 +82,16 @@ def test_pairs_that_are_none(tmp_path: Path, word: str) -> None:
     ]
     with pytest.raises(CairnError, match="--column"):
         CliRunner().invoke(app, words, catch_exceptions=False)
+
+
+def test_a_manifest_is_never_overwritten(photos: Path, tmp_path: Path) -> None:
+    out = tmp_path / "m.parquet"
+    call("data", "folder", photos, "-o", out)
+    before = out.read_bytes()
+    with pytest.raises(CairnError, match="never overwritten"):
+        CliRunner().invoke(
+            app,
+            ["data", "folder", str(photos), "--holdout", "0.5", "-o", str(out)],
+            catch_exceptions=False,
+        )
+    assert out.read_bytes() == before

@@ -115,3 +115,16 @@ def test_answers_of_another_set_are_refused(run: Run, tmp_path: Path) -> None:
     (tmp_path / "other.csv").write_text("id,landmarks\nx,1\n", encoding="utf-8")
     with pytest.raises(CairnError, match="does not have"):
         run(solution="other.csv")
+
+
+def test_swapped_files_are_told(run: Run, tmp_path: Path) -> None:
+    with pytest.raises(CairnError, match="this is a submission, not a solution") as caught:
+        run(solution="submission.csv")
+    assert "submission first" in caught.value.todo
+    manifest = tmp_path / "manifest.csv"
+    columns = {"image_id": ["a"], "path": ["a"], "landmark_id": ["1"], "role": ["query"]}
+    Manifest.from_columns(columns, root=tmp_path).write(manifest)
+    (tmp_path / "submission.csv").write_bytes(manifest.read_bytes())
+    with pytest.raises(CairnError, match="expected the header") as caught:
+        run(solution="manifest.csv")
+    assert "submission comes first" in caught.value.todo

@@ -277,3 +277,10 @@ def test_the_defaults_that_penalize_s_help_names_are_those_of_the_function() -> 
     for name in ("min_n", "max_n", "min_pro", "max_pro", "strength"):
         assert f"{defaults[name]} by default" in str(options[name])
     assert f"{defaults['ramp']} (the default)" in str(options["ramp"])
+
+
+def test_photographs_before_the_gallery_are_told(world: Path) -> None:
+    with pytest.raises(CairnError, match="not a gallery"):
+        CliRunner().invoke(
+            app, ["recognize", str(world / "gallery.jpg"), str(world)], catch_exceptions=False
+        )

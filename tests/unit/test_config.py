@@ -93,6 +93,8 @@ def test_overrides_reach_the_top_and_the_depths_and_the_last_one_wins() -> None:
 @pytest.mark.parametrize(
     ("override", "what", "todo"),
     [
+        ("epochs=1", "unknown setting 'epochs'", "did you mean 'train.epochs'?"),
+        ("image_size=64", "unknown setting 'image_size'", "did you mean 'model.preprocess.image_"),
         ("trian.epochs=1", "unknown setting 'trian'", "did you mean 'train'?"),
         ("train.epoch=1", "unknown setting 'train.epoch'", "did you mean 'epochs'?"),
         (

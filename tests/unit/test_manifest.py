@@ -143,7 +143,7 @@ def test_summary_counts() -> None:
 def test_missing_file_and_wrong_endings(tmp_path: Path) -> None:
     with pytest.raises(CairnError, match="file not found"):
         Manifest.read(tmp_path / "none.csv")
-    with pytest.raises(CairnError, match="file not found"):
+    with pytest.raises(CairnError, match="this is a folder"):
         Manifest.read(tmp_path)
     assert "not '.xlsx'" in read_fault(tmp_path / "m.xlsx", "x").what
     with pytest.raises(CairnError, match=r"not '\.json'"):

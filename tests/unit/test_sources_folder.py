@@ -172,3 +172,11 @@ def test_faults(tmp_path: Path) -> None:
     assert "into a folder of its name" in caught.value.todo
     with pytest.raises(CairnError, match=r"\[0, 1\)"):
         from_folder(flat, holdout=1.0)
+
+
+def test_one_folder_for_two_purposes_is_refused(tmp_path: Path) -> None:
+    root = plant(tmp_path / "photos", "a/1.jpg")
+    (tmp_path / "link").symlink_to(root, target_is_directory=True)
+    for again in (root, tmp_path / "link"):
+        with pytest.raises(CairnError, match="two purposes"):
+            from_folder(root, nonlandmarks=again)

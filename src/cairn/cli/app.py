@@ -3,23 +3,45 @@
 from __future__ import annotations
 
 import typer
+from typer.core import TyperGroup
 
 from cairn.cli import data, demo, embed, evaluate, gallery, inspect, penalize, recognize, train
 
+_ORDER = ("demo", "data", "inspect", "train", "embed", "gallery", "penalize", "recognize")
+
+
+class _InOrder(TyperGroup):
+    """Lists commands as the job goes, not groups last."""
+
+    def list_commands(self, ctx: typer.Context) -> list[str]:  # type: ignore[override]
+        """Return the names of the commands, in that order."""
+        names = super().list_commands(ctx)
+        return sorted(names, key=[*_ORDER, *names].index)
+
+
 app = typer.Typer(
     name="cairn",
+    cls=_InOrder,
     help="Recognize landmarks: train, embed, search exactly, discount non-landmarks, evaluate.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-app.command("demo")(demo.demo)
+app.command("demo", short_help="The whole job on a made-up world, to see what comes out.")(
+    demo.demo
+)
 app.add_typer(data.data, name="data")
-app.command("inspect")(inspect.inspect)
-app.command("train")(train.train)
-app.command("embed")(embed.embed)
+app.command("inspect", short_help="Imbalance, unreadable files, duplicates and leaks.")(
+    inspect.inspect
+)
+app.command("train", short_help="Train an embedder on a manifest.")(train.train)
+app.command("embed", short_help="Embed the images of one role of a manifest.")(embed.embed)
 app.add_typer(gallery.app, name="gallery")
-app.command("penalize")(penalize.penalize)
-app.command("recognize")(recognize.recognize)
-app.command("evaluate")(evaluate.evaluate)
+app.command("penalize", short_help="Discount gallery images that anything resembles.")(
+    penalize.penalize
+)
+app.command("recognize", short_help="Name the landmarks in photographs, with evidence.")(
+    recognize.recognize
+)
+app.command("evaluate", short_help="Score answers, and write the report.")(evaluate.evaluate)

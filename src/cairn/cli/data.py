@@ -20,7 +20,10 @@ Output = Annotated[
     Path, typer.Option("--output", "-o", help="The manifest to write: .parquet or .csv.")
 ]
 LabelSpace = Annotated[
-    str | None, typer.Option("--label-space", help="What the landmark ids belong to.")
+    str | None,
+    typer.Option(
+        "--label-space", help="What the landmark ids belong to; ids compare only within one."
+    ),
 ]
 
 
@@ -117,7 +120,9 @@ def _finish(
     as_json: bool,
 ) -> None:
     from cairn.progress import say
+    from cairn.runs import require_absent
 
+    require_absent(output)  # another holdout over the same name would leak queries into a gallery
     for note in notes:
         say(f"note: {note}")
     manifest.write(output)

@@ -55,9 +55,13 @@ def embed(
         device=device,
         workers=workers,
     )
+    next_step = {
+        "gallery": f"\nnext: cairn gallery build {output} {model} --names {manifest} -o gallery",
+        "nonlandmark": f"\nnext: cairn penalize gallery {output}",
+    }
     emit(
         asdict(result),
         f"{result.num_embedded} images embedded, {result.num_unreadable} unreadable, "
-        f"in {result.seconds:.1f} s: {output}",
+        f"in {result.seconds:.1f} s: {output}{next_step.get(role, '')}",
         as_json=as_json,
     )

@@ -108,7 +108,8 @@ def evaluate(
             facts={"Submission": str(submission), "Solution": str(solution)},
             provenance=provenance(),
         )
-    emit(report.to_json(), _table(report), as_json=as_json)
+    page = "" if out is None else f"\nopen {out / 'report.html'}"
+    emit(report.to_json(), _table(report) + page, as_json=as_json)
 
 
 def _answered(path: Path) -> dict[str, tuple[str, float]]:
@@ -132,6 +133,10 @@ def _is_manifest(path: Path) -> bool:
     return {"image_id", "role"} <= set(columns)
 
 
+def _signed(value: float) -> str:
+    return f"{round(value, 4) + 0.0:+.4f}"  # rounding noise is no -0.0000
+
+
 def _table(report: Report) -> str:
     """Return the scores as aligned lines for a person."""
     names = {
@@ -151,9 +156,9 @@ def _table(report: Report) -> str:
             line += f"  [{score.low:.4f}, {score.high:.4f}]"
         if name in report.change:
             change = report.change[name]
-            line += f"  change {change.value:+.4f}"
+            line += f"  change {_signed(change.value)}"
             if change.low is not None and change.high is not None:
-                line += f" [{change.low:+.4f}, {change.high:+.4f}]"
+                line += f" [{_signed(change.low)}, {_signed(change.high)}]"
         lines.append(line)
     if report.by_size:
         lines.append(f"\n{'gallery photographs':<22}{'queries':>8}{'GAP':>9}{'top-1':>9}")

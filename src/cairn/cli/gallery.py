@@ -41,7 +41,8 @@ def build(
             "num_landmarks": made.num_landmarks,
             "fingerprint": made.table.fingerprint,
         },
-        f"gallery of {len(made.table)} images of {made.num_landmarks} landmarks: {output}",
+        f"gallery of {len(made.table)} images of {made.num_landmarks} landmarks: {output}\n"
+        f"next: cairn penalize {output} BANK, or cairn recognize {output} PHOTOGRAPH",
         as_json=as_json,
     )
 

@@ -12,7 +12,7 @@ from cairn.cli.output import Json, emit
 
 def inspect(
     manifest: Annotated[Path, typer.Argument(help="A manifest, .parquet or .csv.")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="The folder to write.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="A new folder for what is found.")],
     workers: Annotated[
         int | None, typer.Option(min=1, help="Threads that decode; else one per processor.")
     ] = None,

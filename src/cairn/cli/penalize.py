@@ -69,7 +69,8 @@ def penalize(
             "bank_size": table.bank_size,
             "mean_penalty": float(table.penalty[hit].mean()) if hit.any() else 0.0,
         },
-        f"{int(hit.sum())} of {len(table)} gallery images penalized: {path}",
+        f"{int(hit.sum())} of {len(table)} gallery images penalized: {path}"
+        + (f"\nnext: cairn recognize {gallery} PHOTOGRAPH" if output is None else ""),
         as_json=as_json,
     )
 

@@ -43,11 +43,13 @@ def recognize(
     as_json: Json = False,
 ) -> None:
     """Answer photographs with landmark, confidence and evidence."""
+    from cairn.gallery import require_gallery
     from cairn.recognize import TOP
     from cairn.runs import require_absent
 
     if output is not None:
         require_absent(output)
+    require_gallery(gallery)
     wishes = {"top": TOP if top is None else top, "use_penalty": penalty, "device": device}
     if any(path.suffix.lower() in _TABLES for path in photographs):
         if len(photographs) > 1:
@@ -85,7 +87,8 @@ def _manifest(
             "embeddings": embeddings,
             "penalized": gallery.penalty is not None,
         },
-        f"{count} queries answered, {len(answers.unreadable)} of them unreadable: {output}",
+        f"{count} queries answered, {len(answers.unreadable)} of them unreadable: {output}\n"
+        f"next: cairn evaluate {output} {path} -o evaluation",
         as_json=as_json,
     )
 
@@ -118,7 +121,9 @@ def _photos(
     if not answers.predictions:
         name, reason = next(iter(answers.unreadable.items()))
         raise CairnError(
-            f"none of the {len(paths)} photographs can be read",
+            f"none of the {len(paths)} photographs can be read"
+            if len(paths) > 1
+            else "the photograph cannot be read",
             where=f"{name}: {reason}",
             todo="give JPEG, PNG or WebP files, or a folder of them",
         )
@@ -168,7 +173,7 @@ def _as_table(predictions: Sequence[Prediction], gallery: Gallery) -> str:
     for prediction in predictions:
         landmark = prediction.landmark_id or ""
         name = gallery.landmark_names.get(landmark)
-        shown = f"{name} ({landmark})" if name else landmark
+        shown = f"{name} ({landmark})" if name and name != landmark else landmark
         first = (prediction.image_id, shown, f"{prediction.confidence:.4f}")
         for evidence in prediction.evidence:
             other = "" if evidence.landmark_id == landmark else f"  [{evidence.landmark_id}]"

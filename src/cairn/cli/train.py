@@ -11,7 +11,10 @@ from cairn.cli.output import Json, emit
 
 
 def train(
-    recipe: Annotated[str, typer.Argument(help="A TOML file, or the name of a built-in recipe.")],
+    recipe: Annotated[
+        str,
+        typer.Argument(help="A TOML file, or demo, small, frozen, finetune or gc-resnext101."),
+    ],
     data: Annotated[Path, typer.Option(help="The manifest: train and nonlandmark rows are used.")],
     overrides: Annotated[
         list[str] | None,
@@ -29,13 +32,18 @@ def train(
     """Train a model on the manifest's train rows; the run folder holds it in model/."""
     from cairn.config import read_recipe
     from cairn.manifest import Manifest
+    from cairn.progress import say
     from cairn.train import train as run
 
     chosen = read_recipe(recipe, overrides or ())
-    folder = run(chosen, Manifest.read(data), out=out, resume=resume, device=device)
+    try:
+        folder = run(chosen, Manifest.read(data), out=out, resume=resume, device=device)
+    except KeyboardInterrupt:
+        say("interrupted; the same command with --resume goes on after the last whole epoch")
+        raise
     emit(
         {"run": str(folder), "model": str(folder / "model")},
         f"model: {folder / 'model'}\nnext:  cairn embed {folder / 'model'} {data} "
-        "--role gallery -o embeddings",
+        "--role gallery -o embeddings/gallery",
         as_json=as_json,
     )

@@ -100,7 +100,8 @@ def read_folder(
         label_space: What the landmarks' names belong to.
 
     Raises:
-        CairnError: A folder is missing or holds no photograph, or two landmarks get one id.
+        CairnError: A folder is missing, given twice or without a photograph, or two landmarks get
+            one id.
     """
     if not 0.0 <= holdout < 1.0:
         raise CairnError("the share held out must lie in [0, 1)", where=holdout)
@@ -108,6 +109,14 @@ def read_folder(
     given = {role: Path(tree) for role, tree in trees.items() if tree is not None}
     if query_nonlandmarks is not None:
         given["query without landmark"] = Path(query_nonlandmarks)
+    places = [tree.resolve() for tree in given.values()]
+    for tree in given.values():
+        if places.count(tree.resolve()) > 1:
+            raise CairnError(
+                "one folder is given for two purposes",
+                where=tree,
+                todo="keep landmarks, non-landmarks and queries in folders of their own",
+            )
     prefixes = _prefixes(given)
     photos: list[_Photo] = []
     skipped: list[Path] = []
