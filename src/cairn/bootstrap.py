@@ -52,14 +52,6 @@ class Interval:
         return {"value": self.value, "low": self.low, "high": self.high}
 
 
-def draw_counts(strata: Int64, rng: np.random.Generator) -> Int64:
-    """Return (Q,) how often each query stands in one resample drawn within ``strata`` (Q,)."""
-    counts = np.zeros(len(strata), dtype=np.int64)
-    for members in _members(strata):
-        counts[members] = _draw(len(members), rng)
-    return counts
-
-
 def bootstrap(
     statistic: Statistic,
     strata: Int64,
@@ -112,30 +104,6 @@ def intervals(values: Float64, samples: Float64, *, level: float = LEVEL) -> lis
         else:
             found.append(Interval(float(value)))
     return found
-
-
-def unpaired_difference(
-    first: tuple[Statistic, Int64],
-    second: tuple[Statistic, Int64],
-    *,
-    rng: np.random.Generator,
-    num_resamples: int = NUM_RESAMPLES,
-    level: float = LEVEL,
-) -> list[Interval | None]:
-    """Return second minus first, each over its OWN queries, resampled independently.
-
-    For two different query sets; on the same queries a paired statistic is far sharper.
-
-    Args:
-        first: Statistic and strata of the first set.
-        second: The same of the second set.
-        rng: Where the draws come from.
-        num_resamples: B.
-        level: The share of resamples inside.
-    """
-    one = bootstrap(*first, rng=rng, num_resamples=num_resamples)
-    two = bootstrap(*second, rng=rng, num_resamples=num_resamples)
-    return intervals(second[0](None) - first[0](None), two - one, level=level)
 
 
 def _members(strata: Int64) -> list[Int64]:

@@ -37,6 +37,9 @@ NUMBERS = {
 }
 """The columns that hold numbers, and their types: degrees and pixels."""
 
+TABLE_SUFFIXES = (".parquet", ".pq", ".csv")
+"""File name endings, in lower case, that are taken for tables."""
+
 _SHOWN = 5
 
 
@@ -86,7 +89,7 @@ def read_table(path: Path) -> pa.Table:
 def write_table(table: pa.Table, path: Path) -> None:
     """Write a table as Parquet, or as CSV where the name ends in .csv; whole or not at all."""
     suffix = path.suffix.lower()
-    if suffix not in (".parquet", ".pq", ".csv"):
+    if suffix not in TABLE_SUFFIXES:
         raise CairnError(f"a table's name ends in .parquet or .csv, not {suffix!r}", where=path)
     with atomic_write(path) as temporary:
         if suffix == ".csv":

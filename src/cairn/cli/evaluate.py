@@ -52,7 +52,7 @@ def evaluate(
     photographs: dict[str, str | Path] = {}
     names: dict[str, str] = {}
     counts: dict[str, int] | None = None
-    if solution.suffix == ".parquet" or _is_manifest(solution):
+    if solution.suffix.lower() in (".parquet", ".pq") or _is_manifest(solution):
         from cairn.manifest import Manifest
 
         if usage != "all":

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from cairn.gallery import Gallery
     from cairn.recognize import Answers
 
-_TABLES = (".parquet", ".csv")
 _FEW = 16  # for fewer photographs, preparing OpenVINO takes longer than it saves
 
 _UNFOLDED = 10_000  # columns: where no terminal shows the table, paths stay whole
@@ -43,6 +42,7 @@ def recognize(
     as_json: Json = False,
 ) -> None:
     """Answer photographs with landmark, confidence and evidence."""
+    from cairn.columns import TABLE_SUFFIXES
     from cairn.gallery import require_gallery
     from cairn.recognize import TOP
     from cairn.runs import require_absent
@@ -51,7 +51,7 @@ def recognize(
         require_absent(output)
     require_gallery(gallery)
     wishes = {"top": TOP if top is None else top, "use_penalty": penalty, "device": device}
-    if any(path.suffix.lower() in _TABLES for path in photographs):
+    if any(path.suffix.lower() in TABLE_SUFFIXES for path in photographs):
         if len(photographs) > 1:
             raise CairnError("give one manifest, or photographs, not both", where=photographs[0])
         if output is None:
