@@ -164,8 +164,7 @@ class Trainer:
         )
         if isinstance(head, ArcFace):
             warmup = self.recipe.head.margin_warmup_epochs
-            grown = min(progress / warmup, 1.0) if warmup else 1.0
-            head.margin = self.recipe.head.margin * grown
+            head.margin = self.recipe.head.margin * (min(progress / warmup, 1) if warmup else 1)
         images = self._to_device(batch.images)
         labels = torch.from_numpy(self.labels[batch.rows]).to(self.device)
         with autocast(self.device, settings.precision):
