@@ -145,6 +145,14 @@ class Manifest:
         return list(self.table["landmark_id"].to_pylist())
 
     @cached_property
+    def landmark_names(self) -> dict[str, str]:
+        """Names for people by landmark id, of the landmarks that column landmark_name names."""
+        if "landmark_name" not in self.table.column_names:
+            return {}
+        names = self.table["landmark_name"].to_pylist()
+        return {k: v for k, v in zip(self.landmark_ids, names, strict=True) if k and v}
+
+    @cached_property
     def roles(self) -> list[str]:
         """One role per image."""
         return list(self.table["role"].to_pylist())

@@ -136,7 +136,7 @@ def score_model(
                 out / "embeddings" / "gallery",
                 model_dir,
                 out / "gallery",
-                landmark_names=_names(manifest),
+                landmark_names=manifest.landmark_names,
             )
     if "bank" in tables:
         with clock.stage("penalize"):
@@ -230,10 +230,3 @@ def _retrieval(queries: EmbeddingTable, gallery: Gallery, truth: Mapping[str, An
         for image_id, rows in zip(queries.image_ids, found.indices.tolist(), strict=True)
     }
     return Retrieval.of(lists, truth, dict(zip(ids, gallery.table.landmark_ids, strict=True)))
-
-
-def _names(manifest: Manifest) -> dict[str, str]:
-    if "landmark_name" not in manifest.table.column_names:
-        return {}
-    names = manifest.table["landmark_name"].to_pylist()
-    return {mark: name for mark, name in zip(manifest.landmark_ids, names, strict=True) if name}

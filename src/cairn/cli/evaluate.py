@@ -64,10 +64,7 @@ def evaluate(
             todo = "fill landmark_id of the query rows whose landmark is known"
             raise CairnError(error.what, where=solution, todo=todo) from None
         photographs = dict(zip(manifest.image_ids, manifest.paths, strict=True))
-        if "landmark_name" in manifest.table.column_names:
-            column = manifest.table["landmark_name"].to_pylist()
-            named = zip(manifest.landmark_ids, column, strict=True)
-            names = {landmark: name for landmark, name in named if landmark and name}
+        names = manifest.landmark_names
         if gallery is None and {"gallery", "train"} & set(manifest.roles):
             counts = _counts(manifest)
     else:

@@ -53,5 +53,4 @@ def _names(path: Path) -> dict[str, str]:
     manifest = Manifest.read(path)
     if "landmark_name" not in manifest.table.column_names:
         raise CairnError("the manifest has no column landmark_name", where=path)
-    names = manifest.table["landmark_name"].to_pylist()
-    return {k: v for k, v in zip(manifest.landmark_ids, names, strict=True) if k and v}
+    return manifest.landmark_names
