@@ -7,10 +7,8 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +17,13 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from cairn.images import UnreadableImage, decode_sized
+from cairn.loading import threaded_map
 from cairn.progress import track
 
 SKETCH_SIDE = 16
 _HASH_SIDE = 8
 _DECODE_SIDE = 64
+_AHEAD = 64  # photographs looked at before they are asked for
 
 
 @dataclass(frozen=True)
@@ -65,17 +65,17 @@ def look_at(paths: Sequence[Path], *, workers: int | None = None) -> Looks:
         sketches=np.zeros((count, SKETCH_SIDE, SKETCH_SIDE), np.uint8),
         reasons={},
     )
-    with ThreadPoolExecutor(workers or min(8, os.cpu_count() or 1)) as pool:
-        seen = _in_order(pool, paths)
-        for row, (sha256, found) in enumerate(track(seen, "looking at photographs", total=count)):
-            looks.sha256[row] = sha256
-            if isinstance(found, UnreadableImage):
-                looks.reasons[row] = found
-                continue
-            image, size = found
-            looks.sizes[row] = size
-            looks.hashes[row] = difference_hash(image)
-            looks.sketches[row] = np.asarray(image.resize((SKETCH_SIDE, SKETCH_SIDE), _BOX))
+    threads = workers or min(8, os.cpu_count() or 1)
+    seen = threaded_map(_look, paths, ahead=_AHEAD, workers=threads)
+    for row, (sha256, found) in enumerate(track(seen, "looking at photographs", total=count)):
+        looks.sha256[row] = sha256
+        if isinstance(found, UnreadableImage):
+            looks.reasons[row] = found
+            continue
+        image, size = found
+        looks.sizes[row] = size
+        looks.hashes[row] = difference_hash(image)
+        looks.sketches[row] = np.asarray(image.resize((SKETCH_SIDE, SKETCH_SIDE), _BOX))
     return looks
 
 
@@ -108,12 +108,3 @@ def _look(path: Path) -> _Look:
     except UnreadableImage as error:
         return sha256, error
     return sha256, (image.convert("L").resize((_DECODE_SIDE, _DECODE_SIDE), _BOX), size)
-
-
-def _in_order(pool: ThreadPoolExecutor, paths: Sequence[Path]) -> Iterator[_Look]:
-    """Yield the looks in order, never holding more than a few ahead of the reader."""
-    waiting = iter(paths)
-    running = [pool.submit(_look, path) for path in islice(waiting, 64)]
-    while running:
-        yield running.pop(0).result()
-        running += [pool.submit(_look, path) for path in islice(waiting, 1)]
