@@ -102,7 +102,7 @@ def test_overrides_reach_the_top_and_the_depths_and_the_last_one_wins() -> None:
             "unknown setting 'model.preprocess.imagesize'",
             "did you mean 'image_size'?",
         ),
-        ("head.zzz=1", "unknown setting 'head.zzz'", "known: kind, margin"),
+        ("head.zzz=1", "unknown setting 'head.zzz'", "known: centers, class_weights"),
     ],
 )
 def test_unknown_settings_name_the_nearest(override: str, what: str, todo: str) -> None:
@@ -201,3 +201,70 @@ def test_a_name_must_suit_a_folder(name: str) -> None:
     with pytest.raises(CairnError, match="a folder will bear the name"):
         parse_value(Recipe, {"name": name}, where="r.toml")
     assert Recipe(name="故宫 2").name == "故宫 2"
+
+
+def test_a_stage_is_the_recipe_with_its_changes() -> None:
+    recipe = Recipe.model_validate(
+        {
+            "train": {"epochs": 3, "batch_size": 8},
+            "stages": [
+                {
+                    "name": "warm",
+                    "train": {"epochs": 1, "freeze": ["backbone"]},
+                    "model": {"preprocess": {"image_size": 64}},
+                    "head": {"margin": 0.1},
+                },
+                {},
+            ],
+        }
+    )
+    warm, whole = recipe.resolved()
+    assert (warm.train.epochs, warm.train.batch_size, warm.train.freeze) == (1, 8, ("backbone",))
+    assert (warm.model.preprocess.image_size, warm.head.margin) == (64, 0.1)
+    assert (whole.train, whole.model, whole.head) == (recipe.train, recipe.model, recipe.head)
+    assert Recipe().resolved() == (Recipe(),)
+    assert Recipe.model_validate_json(recipe.model_dump_json()) == recipe
+
+
+@pytest.mark.parametrize(
+    ("stage", "what"),
+    [
+        ({"model": {"gc": False}}, "cannot change model.gc"),
+        ({"model": {"preprocess": {"mean": [0, 0, 0]}}}, "cannot change model.preprocess.mean"),
+        ({"head": {"centers": 3}}, "cannot change head.centers"),
+        ({"train": {"epoch": 1}}, "in a stage, train.epoch"),
+        ({"train": {"epochs": -1}}, "in a stage, train.epochs"),
+        ({"sampler": {}}, "stages.0.sampler"),
+    ],
+)
+def test_what_a_stage_cannot_do(stage: dict[str, Any], what: str) -> None:
+    with pytest.raises(CairnError, match=what):
+        parse_value(Recipe, {"stages": [stage]}, where="recipe")
+
+
+def test_a_recipe_builds_on_another(tmp_path: Path) -> None:
+    (tmp_path / "mine.toml").write_text(
+        'name = "mine"\nbase = "gc-resnext101"\n[train]\nepochs = 2\n', encoding="utf-8"
+    )
+    (tmp_path / "again.toml").write_text(
+        'name = "again"\nbase = "mine.toml"\n[head]\nmargin = 0.1\n', encoding="utf-8"
+    )
+    recipe = read_recipe(tmp_path / "again.toml", ["train.batch_size=7"])
+    assert (recipe.name, recipe.train.epochs, recipe.train.batch_size) == ("again", 2, 7)
+    assert (recipe.head.margin, recipe.model) == (0.1, read_recipe("gc-resnext101").model)
+    (tmp_path / "a.toml").write_text('base = "b.toml"\n', encoding="utf-8")
+    (tmp_path / "b.toml").write_text('base = "a.toml"\n', encoding="utf-8")
+    assert "its own base" in fault(tmp_path / "a.toml").what
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        "head.label_smoothing=0.1",
+        "head.size_margin=[0.5, 0.1]",
+        "head={kind='softmax', centers=3}",
+        "head={kind='softmax', label_smoothing=0.1, sampled=0.5}",
+    ],
+)
+def test_heads_that_contradict_themselves(override: str) -> None:
+    assert "head" in fault("demo", override).what
