@@ -21,12 +21,12 @@ from typing import TypeAlias
 import numpy as np
 from PIL import Image, ImageOps
 
+from cairn.ahead import threaded_map
 from cairn.augment import decode_side, eval_transform
 from cairn.checkpoint import model_fingerprint, read_config
 from cairn.domain import Float32
 from cairn.errors import CairnError
 from cairn.images import UnreadableImage, decode
-from cairn.loading import threaded_map
 from cairn.manifest import Manifest
 from cairn.progress import say, track
 from cairn.runs import atomic_write

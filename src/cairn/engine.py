@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager
+from typing import Literal
 
 import torch
+from torch import nn
 
 from cairn.errors import CairnError
+from cairn.progress import say
 
 
 def pick_device(name: str = "auto") -> torch.device:
@@ -44,3 +47,27 @@ def autocast(device: torch.device, precision: str) -> AbstractContextManager[obj
     """Return the autocast context for ``precision``: auto, bf16 or float32."""
     use_bf16 = precision == "bf16" or (precision == "auto" and has_bf16(device))
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=use_bf16)
+
+
+def compile_backbone(
+    model: nn.Module, choice: Literal["auto", "on", "off"], device: torch.device
+) -> None:
+    """Compile ``model`` in place (torch.compile) where ``choice`` says so; names of weights stay.
+
+    The work is done at the first call. Where the machine cannot compile, this is said and the
+    model stays as it is.
+
+    Args:
+        model: The embedder, on its device.
+        choice: ``auto`` compiles on CUDA alone.
+        device: Where it runs.
+    """
+    if choice == "off" or (choice == "auto" and device.type != "cuda"):
+        return
+    try:
+        torch.compile(torch.nn.functional.gelu)(torch.ones(8, device=device))
+    except Exception as error:  # no compiler, no headers, an old GPU: anything may come
+        reason = str(error).strip().partition("\n")[0][:200]
+        say(f"torch.compile does not work here, going on without it: {reason}")
+        return
+    model.compile()

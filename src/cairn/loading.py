@@ -6,22 +6,22 @@ process is forked, so nothing that holds locks or devices is copied.
 
 from __future__ import annotations
 
-import os
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
+import torch
 from PIL import Image
+from torch import Tensor
 
+from cairn.ahead import threaded_map
+from cairn.augment import decode_side, train_transform
+from cairn.config import AugmentConfig, Preprocess
 from cairn.domain import Float32, Int64
 from cairn.images import UnreadableImage, decode
+from cairn.sampling import image_rng
 
-A = TypeVar("A")
-B = TypeVar("B")
 Prepare = Callable[[Image.Image, int], Float32]
 
 
@@ -38,6 +38,69 @@ class Batch:
     rows: Int64
     images: Float32
     unreadable: tuple[tuple[int, str], ...]
+
+
+@dataclass(frozen=True, eq=False)
+class TrainBatch:
+    """Photographs of one training step, changed at random, on the device.
+
+    Args:
+        rows: (B,) int64 rows of the table they came from; B may be 0.
+        images: (B, 3, S, S) float32, normalised, channels-last.
+        unreadable: Row and reason of the photographs that could not be decoded.
+    """
+
+    rows: Int64
+    images: Tensor
+    unreadable: tuple[tuple[int, str], ...]
+
+
+def train_batches(
+    paths: Sequence[Path],
+    steps: Sequence[Int64],
+    preprocess: Preprocess,
+    augment: AugmentConfig,
+    *,
+    seed: int,
+    epoch: int,
+    device: torch.device,
+    workers: int = 0,
+) -> Iterator[TrainBatch]:
+    """Yield one batch for each entry of ``steps``, in order, ready for the model.
+
+    The change of a photograph depends on (seed, epoch, row) alone: neither the threads nor the
+    company in its batch matter.
+
+    Args:
+        paths: Files of the whole table.
+        steps: Rows of each step or part of one; an entry may be empty.
+        preprocess: What the model expects.
+        augment: How photographs are changed.
+        seed: Of the run.
+        epoch: Counted from 0 over the whole run.
+        device: Where the images are wanted.
+        workers: Decoding threads; 0 for as many as this process may use processors.
+    """
+    change = train_transform(preprocess, augment)
+    min_side, side = decode_side(preprocess, augment), preprocess.image_size
+
+    def load(row: int) -> tuple[int, Float32 | str]:
+        try:
+            image = decode(paths[row], min_side=min_side)
+        except UnreadableImage as error:
+            return row, error.reason
+        return row, change(image, image_rng(seed, epoch, row))
+
+    ahead = max((len(step) for step in steps), default=0)
+    rows = (int(row) for step in steps for row in step)
+    loaded = threaded_map(load, rows, ahead=ahead, workers=workers)
+    for step in steps:
+        batch = _batch([next(loaded) for _ in step])
+        images = (
+            torch.from_numpy(batch.images) if len(batch.rows) else torch.empty(0, 3, side, side)
+        )
+        images = images.to(device, memory_format=torch.channels_last)
+        yield TrainBatch(batch.rows, images, batch.unreadable)
 
 
 def load_batches(
@@ -76,31 +139,6 @@ def load_batches(
             pending = []
     if pending:
         yield _batch(pending)
-
-
-def threaded_map(
-    function: Callable[[A], B], items: Iterable[A], *, ahead: int, workers: int = 0
-) -> Iterator[B]:
-    """Yield ``function(item)`` in the order of the items, computed ahead by threads.
-
-    Args:
-        function: Must be safe to call from several threads.
-        items: Drawn at most ``ahead`` items, and two a thread, before they are yielded.
-        ahead: How many results may wait.
-        workers: Threads; 0 for as many as processors.
-    """
-    workers = workers or os.cpu_count() or 1
-    waiting: deque[Future[B]] = deque()
-    pool = ThreadPoolExecutor(workers, thread_name_prefix="decode")
-    try:
-        for item in items:
-            waiting.append(pool.submit(function, item))
-            if len(waiting) >= ahead + 2 * workers:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
 
 
 def _batch(loaded: Sequence[tuple[int, Float32 | str]]) -> Batch:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from cairn.engine import autocast, has_bf16, pick_device
+from cairn.engine import autocast, compile_backbone, has_bf16, pick_device
 from cairn.errors import CairnError
 
 CPU = torch.device("cpu")
@@ -42,3 +42,26 @@ def test_precision_of_matrix_products(
 
 def test_the_processor_says_whether_it_has_bf16() -> None:
     assert isinstance(has_bf16(CPU), bool)
+
+
+def test_compiling_keeps_the_names_of_weights_and_can_be_switched_off() -> None:
+    model = torch.nn.Sequential(torch.nn.Linear(4, 2))
+    names = list(model.state_dict())
+    for choice in ("off", "auto"):
+        compile_backbone(model, choice, CPU)
+        assert model._compiled_call_impl is None
+    assert list(model.state_dict()) == names
+
+
+def test_a_machine_without_a_compiler_goes_on_without(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def broken(function: object) -> object:
+        raise RuntimeError("no C++ compiler\nand more")
+
+    monkeypatch.setattr(torch, "compile", broken)
+    model = torch.nn.Linear(4, 2)
+    compile_backbone(model, "on", CPU)
+    assert model._compiled_call_impl is None
+    assert "no C++ compiler" in capsys.readouterr().err
+    assert model(torch.ones(1, 4)).shape == (1, 2)

@@ -1,17 +1,17 @@
-"""Photographs to batches: order, unreadable files, and how far decoding runs ahead."""
+"""Photographs to batches: order, unreadable files, and batches that do not hang on company."""
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
+from cairn.config import AugmentConfig, Preprocess
 from cairn.domain import Float32
-from cairn.loading import load_batches, threaded_map
+from cairn.loading import TrainBatch, load_batches, train_batches
 
 
 @pytest.fixture(scope="module")
@@ -60,49 +60,40 @@ def test_a_batch_of_nothing_readable_is_empty(paths: list[Path]) -> None:
     assert list(load_batches(paths, [], grey, batch_size=4)) == []
 
 
-def test_results_keep_their_order_whoever_is_quicker() -> None:
-    """The first item is held back until a later one is done."""
-    later = threading.Event()
-
-    def work(number: int) -> int:
-        if number == 0:
-            assert later.wait(20)
-        elif number == 2:
-            later.set()
-        return number * number
-
-    assert list(threaded_map(work, range(5), ahead=4, workers=2)) == [0, 1, 4, 9, 16]
-
-
-def test_work_ahead_is_bounded() -> None:
-    drawn = 0
-
-    def items() -> Iterator[int]:
-        nonlocal drawn
-        for number in range(100):
-            drawn += 1
-            yield number
-
-    results = threaded_map(abs, items(), ahead=5, workers=2)
-    assert drawn == 0, "nothing is done before it is asked for"
-    for number in range(20):
-        assert next(results) == number
-        assert drawn <= number + 1 + 5 + 2 * 2
-    results.close()  # type: ignore[attr-defined]
-    assert drawn < 40
+def train(
+    paths: list[Path], steps: list[list[int]], *, workers: int, seed: int = 3, epoch: int = 1
+) -> list[TrainBatch]:
+    return list(
+        train_batches(
+            paths,
+            [np.array(step, dtype=np.int64) for step in steps],
+            Preprocess(image_size=16),
+            AugmentConfig(),
+            seed=seed,
+            epoch=epoch,
+            device=torch.device("cpu"),
+            workers=workers,
+        )
+    )
 
 
-def test_threads_end_with_the_loop_and_faults_come_through() -> None:
-    def work(number: int) -> float:
-        return 1 / (number - 3)
+def test_training_batches_do_not_hang_on_threads_or_company(paths: list[Path]) -> None:
+    (whole,) = train(paths, [[9, 0, 5, 1]], workers=1)
+    parts = train(paths, [[9], [], [0, 5, 1]], workers=3)
+    assert [part.rows.tolist() for part in parts] == [[9], [], [0, 5, 1]]
+    assert parts[1].images.shape == (0, 3, 16, 16)
+    assert torch.equal(whole.images, torch.cat([part.images for part in parts]))
+    assert whole.images.is_contiguous(memory_format=torch.channels_last)
+    for other in (
+        train(paths, [[9, 0, 5, 1]], workers=1, epoch=2),
+        train(paths, [[9, 0, 5, 1]], workers=1, seed=4),
+    ):
+        assert not torch.equal(whole.images, other[0].images)
 
-    before = threading.active_count()
-    results = threaded_map(work, range(10), ahead=2, workers=2)
-    assert next(results) == pytest.approx(-1 / 3)
-    with pytest.raises(ZeroDivisionError):
-        list(results)
-    assert threading.active_count() == before
-    short = threaded_map(work, [9], ahead=2, workers=2)
-    assert next(short) == pytest.approx(1 / 6)
-    short.close()  # type: ignore[attr-defined]
-    assert threading.active_count() == before
+
+def test_training_batches_name_unreadable_photographs(paths: list[Path]) -> None:
+    first, second = train(paths, [[3, 8], [8, 2]], workers=2)
+    assert first.images.shape == (0, 3, 16, 16)
+    assert first.unreadable == ((3, "not an image"), (8, "missing file"))
+    assert second.rows.tolist() == [2]
+    assert second.unreadable == ((8, "missing file"),)

@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from cairn.ahead import threaded_map
 from cairn.images import UnreadableImage, decode_sized
-from cairn.loading import threaded_map
 from cairn.progress import track
 
 SKETCH_SIDE = 16
