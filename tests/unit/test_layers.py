@@ -19,6 +19,31 @@ def test_gem_learns_its_exponent_and_survives_zeros() -> None:
     assert torch.isfinite(pool.p.grad).all()
 
 
+@pytest.mark.parametrize("learned", [True, False])
+def test_gem_s_written_derivatives_are_autograd_s(learned: bool) -> None:
+    """Training against the formula that evaluation uses, zeros and values below eps among them."""
+    torch.manual_seed(0)
+    features = torch.relu(torch.randn(3, 5, 4, 3)).to(memory_format=torch.channels_last)
+    features[0, 0] = 0.0
+    weights = torch.randn(3, 5)
+    found = []
+    for pool in (GeM(2.5).train(), GeM(2.5).eval()):
+        pool.p.requires_grad_(learned)
+        x = features.clone().requires_grad_()
+        out = pool(x)
+        (out * weights).sum().backward()
+        assert x.grad is not None
+        found.append((out, x.grad, pool.p.grad))
+    (out, dx, dp), (plain_out, plain_dx, plain_dp) = found
+    torch.testing.assert_close(out, plain_out)
+    torch.testing.assert_close(dx, plain_dx, rtol=1e-4, atol=1e-6)
+    if learned:
+        torch.testing.assert_close(dp, plain_dp, rtol=1e-4, atol=1e-6)
+    else:
+        assert dp is None
+    assert dx.is_contiguous(memory_format=torch.channels_last)
+
+
 def test_gem_is_float32_under_autocast() -> None:
     with torch.autocast("cpu", dtype=torch.bfloat16):
         assert GeM()(torch.rand(1, 2, 3, 3).bfloat16()).dtype == torch.float32
@@ -29,11 +54,12 @@ def test_fresh_global_context_changes_nothing() -> None:
     torch.testing.assert_close(GlobalContext(16)(features), features)
 
 
-def test_global_context_equals_the_equation() -> None:
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_global_context_equals_the_equation(layout: torch.memory_format) -> None:
     torch.manual_seed(0)
     block = GlobalContext(16)
     torch.nn.init.normal_(block.expand.weight)
-    features = torch.randn(2, 16, 5, 4)
+    features = torch.randn(2, 16, 5, 4).to(memory_format=layout)
     block.keep_mask = True
     out = block(features)
     weights = torch.exp(block.attend(features))
@@ -41,6 +67,7 @@ def test_global_context_equals_the_equation() -> None:
     context = (features * weights).sum(dim=(2, 3))
     change = block.expand(torch.relu(block.norm(block.squeeze(context))))
     torch.testing.assert_close(out, features + change[:, :, None, None])
+    assert out.is_contiguous(memory_format=layout)
     assert block.last_mask is not None
     assert block.last_mask.shape == (2, 5, 4)
     torch.testing.assert_close(block.last_mask.sum(dim=(1, 2)), torch.ones(2))
