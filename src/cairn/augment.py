@@ -1,28 +1,61 @@
 """Photographs to model input: the fixed evaluation transform and the random training one.
 
-Both take an upright RGB image and give float32 (3, S, S), normalised as the weights expect. The
-geometry is one resample from a box of the photograph; colours change as one pass over the pixels.
-Evaluation may show two views of a photograph; training always shows one.
+A training photograph goes three ways, so that each is done where it is cheap: its `Change` is drawn
+before it is decoded, and says how much of it the decoder must keep; `cut` takes the crop out of the
+decoded picture, as bytes; colours, mirroring and blanking are one pass over the bytes, for a batch
+on its device (`change_batch`), or on the processor for each photograph (`cairn.pixels`).
+
+Both transforms give float32 (3, S, S), normalised as the weights expect. Evaluation may show two
+views of a photograph; training always shows one. Legend: S side of the input, B photographs.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from PIL import Image
+from torch import Tensor
+from torch.nn import functional as F
 
 from cairn.config import AugmentConfig, Preprocess
 from cairn.domain import Float32
 
-_FILTERS = {
-    "bilinear": Image.Resampling.BILINEAR,
-    "bicubic": Image.Resampling.BICUBIC,
-}
-_GRAY = np.array([0.299, 0.587, 0.114], dtype=np.float32)  # ITU-R BT.601 luma
+LUMA = (0.299, 0.587, 0.114)
+"""Weights of red, green and blue in a grey value (ITU-R BT.601)."""
+
+Pixels = NDArray[np.uint8]
 Box = tuple[float, float, float, float]
+"""Left, top, right, low; as shares of the photograph's width and height."""
+
+_WHOLE: Box = (0.0, 0.0, 1.0, 1.0)
+
+
+@dataclass(frozen=True)
+class Change:
+    """How one training photograph is changed.
+
+    Args:
+        box: The crop.
+        mirrored: Whether left and right change places.
+        gain: A colour value v of a photograph with mean grey value m becomes ``gain v + gray
+            luma(v) + lift m``, within its range.
+        gray: See ``gain``.
+        lift: See ``gain``.
+        blank: Left, top, right and low edge of the blanked rectangle, in pixels of the input; an
+            empty one where nothing is blanked.
+    """
+
+    box: Box
+    mirrored: bool
+    gain: float
+    gray: float
+    lift: float
+    blank: tuple[int, int, int, int]
 
 
 def eval_transform(preprocess: Preprocess) -> Callable[[Image.Image], Float32]:
@@ -31,10 +64,14 @@ def eval_transform(preprocess: Preprocess) -> Callable[[Image.Image], Float32]:
     Returns:
         A function from an RGB image to float32 of ``preprocess.input_shape``.
     """
+    scale_3, shift_3 = normalisation(preprocess)
 
     def view(image: Image.Image, *, crop: bool) -> Float32:
-        box = _center_box(image, preprocess.crop_pct) if crop else _whole_box(image)
-        return _normalise(_resample(image, box, preprocess), preprocess)
+        box = _center_box(image, preprocess.crop_pct) if crop else _WHOLE
+        pixels = cut(image, box, preprocess)
+        values = pixels * scale_3[:, None, None]
+        values += shift_3[:, None, None]
+        return values
 
     def transform(image: Image.Image) -> Float32:
         if preprocess.resize == "both":
@@ -44,91 +81,118 @@ def eval_transform(preprocess: Preprocess) -> Callable[[Image.Image], Float32]:
     return transform
 
 
-def train_transform(
-    preprocess: Preprocess, config: AugmentConfig
-) -> Callable[[Image.Image, np.random.Generator], Float32]:
-    """Return the transform that training uses; all its randomness comes from the generator.
-
-    Returns:
-        A function from an RGB image and a generator to float32 (3, S, S).
-    """
-
-    def transform(image: Image.Image, rng: np.random.Generator) -> Float32:
-        pixels_HWC = _resample(image, _random_box(image, config, rng), preprocess)
-        if rng.random() < config.flip:
-            pixels_HWC = pixels_HWC[:, ::-1]
-        pixels_HWC = _jitter(pixels_HWC, config, rng)
-        array = _normalise(pixels_HWC, preprocess)
-        if rng.random() < config.erase:
-            _erase(array, rng)
-        return array
-
-    return transform
-
-
-def decode_side(preprocess: Preprocess, config: AugmentConfig | None = None) -> int:
-    """Return the shorter side, in pixels, that a decoder must keep for no detail to be lost."""
-    share = preprocess.crop_pct if preprocess.resize != "squash" else 1.0
-    if config is not None:
-        share = min(share, math.sqrt(config.crop_scale[0]))
-    return math.ceil(preprocess.image_size / share)
-
-
-def _whole_box(image: Image.Image) -> Box:
-    return 0.0, 0.0, float(image.width), float(image.height)
-
-
-def _center_box(image: Image.Image, crop_pct: float) -> Box:
-    side = min(image.size) * crop_pct
-    left, top = (image.width - side) / 2, (image.height - side) / 2
-    return left, top, left + side, top + side
-
-
-def _random_box(image: Image.Image, config: AugmentConfig, rng: np.random.Generator) -> Box:
-    """Return a random crop: share of the area and change of aspect ratio, log-uniform."""
-    share = rng.uniform(*config.crop_scale)
-    ratio = math.exp(rng.uniform(*np.log(config.crop_ratio)))
-    width = min(1.0, math.sqrt(share * ratio)) * image.width
-    height = min(1.0, math.sqrt(share / ratio)) * image.height
-    left = rng.uniform(0, image.width - width) if width < image.width else 0.0
-    top = rng.uniform(0, image.height - height) if height < image.height else 0.0
-    return left, top, min(left + width, image.width), min(top + height, image.height)
-
-
-def _resample(image: Image.Image, box: Box, preprocess: Preprocess) -> Float32:
-    """Return the box as float32 (S, S, 3) in [0, 1]."""
-    side = preprocess.image_size
-    small = image.resize((side, side), _FILTERS[preprocess.interpolation], box, reducing_gap=3.0)
-    return np.asarray(small, dtype=np.float32) / np.float32(255)
-
-
-def _normalise(pixels_HWC: Float32, preprocess: Preprocess) -> Float32:
-    mean = np.asarray(preprocess.mean, dtype=np.float32)
-    std = np.asarray(preprocess.std, dtype=np.float32)
-    return np.ascontiguousarray(((pixels_HWC - mean) / std).transpose(2, 0, 1))
-
-
-def _jitter(pixels_HWC: Float32, config: AugmentConfig, rng: np.random.Generator) -> Float32:
-    """Change brightness, contrast and saturation, each by a random factor about 1."""
+def draw_change(preprocess: Preprocess, config: AugmentConfig, rng: np.random.Generator) -> Change:
+    """Return a random change; all its randomness comes from the generator."""
+    box = _random_box(config, rng)
+    mirrored = bool(rng.random() < config.flip)
     brightness = 1 + rng.uniform(-1, 1) * config.brightness
     contrast = 1 + rng.uniform(-1, 1) * config.contrast
     saturation = 1 + rng.uniform(-1, 1) * config.saturation
     if rng.random() < config.grayscale:
         saturation = 0.0
-    pixels: NDArray[np.float32] = pixels_HWC * np.float32(brightness)
-    gray = pixels @ _GRAY
-    mean = gray.mean()
-    colour = np.float32(contrast * saturation)
-    fixed = (gray * np.float32(contrast - contrast * saturation) + (1 - contrast) * mean)[..., None]
-    clipped: Float32 = np.clip(pixels * colour + fixed, 0, 1).astype(np.float32, copy=False)
-    return clipped
+    blanked = rng.random() < config.erase
+    return Change(
+        box,
+        mirrored,
+        gain=brightness * contrast * saturation,
+        gray=brightness * contrast * (1 - saturation),
+        lift=brightness * (1 - contrast),
+        blank=_random_blank(preprocess.image_size, rng) if blanked else (0, 0, 0, 0),
+    )
 
 
-def _erase(array_CHW: Float32, rng: np.random.Generator) -> None:
-    """Blank a rectangle of 2-25 % of the area to the mean colour, in place."""
-    side = array_CHW.shape[1]
+def cut(image: Image.Image, box: Box, preprocess: Preprocess) -> Pixels:
+    """Return the box of the photograph, resampled with antialiasing to uint8 (3, S, S).
+
+    The box is rounded to whole pixels of the decoded picture.
+    """
+    left, right = _span(box[0], box[2], image.width)
+    top, low = _span(box[1], box[3], image.height)
+    side = preprocess.image_size
+    source = torch.from_numpy(np.array(np.asarray(image)[top:low, left:right])).permute(2, 0, 1)
+    small = F.interpolate(source[None], (side, side), mode=preprocess.interpolation, antialias=True)
+    return small[0].contiguous().numpy()
+
+
+def change_table(changes: Sequence[Change]) -> Float32:
+    """Return the changes without their boxes as (B, 8): mirrored, gain, gray, lift, blank."""
+    rows = [(c.mirrored, c.gain, c.gray, c.lift, *c.blank) for c in changes]
+    return np.array(rows, dtype=np.float32).reshape(len(changes), 8)
+
+
+def change_batch(pixels_B3SS: Tensor, table_BK: Tensor, preprocess: Preprocess) -> Tensor:
+    """Return the changed, normalised photographs (B, 3, S, S), float32, channels-last.
+
+    A photograph's result does not hang on the others, to the last bit: sums are of integers, and
+    all else is done value by value.
+
+    Args:
+        pixels_B3SS: uint8, cut out.
+        table_BK: What `change_table` gives, on the same device.
+        preprocess: Mean and spread of the colours.
+    """
+    mirrored, gain, gray, lift, left, top, right, low = table_BK.view(-1, 8, 1, 1, 1).unbind(1)
+    side, device = preprocess.image_size, pixels_B3SS.device
+    luma = torch.tensor(LUMA, device=device).view(1, 3, 1, 1)
+    scale, shift = (
+        torch.from_numpy(v).to(device).view(1, 3, 1, 1) for v in normalisation(preprocess)
+    )
+    sums_B3 = pixels_B3SS.sum(dim=(2, 3), dtype=torch.int64, keepdim=True).double()
+    mean = (sums_B3 / side**2 * luma).sum(dim=1, keepdim=True).float()
+    values = pixels_B3SS.contiguous(memory_format=torch.channels_last).float()
+    values = torch.where(mirrored > 0, values.flip(3), values)
+    red, green, blue = (luma[:, i, None] * values[:, i, None] for i in range(3))
+    level = gray * (red + green + blue) + lift * mean
+    values = (values * gain).add_(level).clamp_(0, 255).mul_(scale).add_(shift)
+    place = torch.arange(side, device=device)
+    across = (place >= left) & (place < right)  # (B, 1, 1, S)
+    down = ((place >= top) & (place < low)).transpose(2, 3)
+    return values.masked_fill_(across & down, 0.0).contiguous(memory_format=torch.channels_last)
+
+
+def normalisation(preprocess: Preprocess) -> tuple[Float32, Float32]:
+    """Return scale and shift (3,) that take values of 0 to 255 to normalised ones."""
+    mean, std = np.array(preprocess.mean), np.array(preprocess.std)
+    return (1 / (255 * std)).astype(np.float32), (-mean / std).astype(np.float32)
+
+
+def decode_side(preprocess: Preprocess) -> int:
+    """Return the shorter side, in pixels, that evaluation's decoder must keep."""
+    share = preprocess.crop_pct if preprocess.resize != "squash" else 1.0
+    return math.ceil(preprocess.image_size / share)
+
+
+def decode_size(preprocess: Preprocess, box: Box) -> tuple[int, int]:
+    """Return the (width, height), in pixels, that the decoder must keep for this crop."""
+    side = preprocess.image_size
+    return math.ceil(side / (box[2] - box[0])), math.ceil(side / (box[3] - box[1]))
+
+
+def _center_box(image: Image.Image, crop_pct: float) -> Box:
+    side = min(image.size) * crop_pct
+    across, down = side / image.width / 2, side / image.height / 2
+    return 0.5 - across, 0.5 - down, 0.5 + across, 0.5 + down
+
+
+def _random_box(config: AugmentConfig, rng: np.random.Generator) -> Box:
+    """Return a random crop: share of the area and change of aspect ratio, log-uniform."""
+    share = rng.uniform(*config.crop_scale)
+    ratio = math.exp(rng.uniform(*np.log(config.crop_ratio)))
+    width, height = min(1.0, math.sqrt(share * ratio)), min(1.0, math.sqrt(share / ratio))
+    left, top = rng.uniform(0, 1 - width), rng.uniform(0, 1 - height)
+    return left, top, min(left + width, 1.0), min(top + height, 1.0)
+
+
+def _random_blank(side: int, rng: np.random.Generator) -> tuple[int, int, int, int]:
+    """Return a rectangle of 2-25 % of the area."""
     share, ratio = rng.uniform(0.02, 0.25), math.exp(rng.uniform(-1.2, 1.2))
     height = min(side, max(1, round(side * math.sqrt(share * ratio))))
     width = min(side, max(1, round(side * math.sqrt(share / ratio))))
-    top, left = rng.integers(0, side - height + 1), rng.integers(0, side - width + 1)
-    array_CHW[:, top : top + height, left : left + width] = 0.0
+    top, left = int(rng.integers(0, side - height + 1)), int(rng.integers(0, side - width + 1))
+    return left, top, left + width, top + height
+
+
+def _span(low: float, high: float, length: int) -> tuple[int, int]:
+    """Return the nearest whole pixels, one at least."""
+    start = min(round(low * length), length - 1)
+    return start, max(start + 1, min(round(high * length), length))

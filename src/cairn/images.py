@@ -76,7 +76,7 @@ class UnreadableImage(Exception):  # noqa: N818 (a finding about a file, the fie
         return self.reason.partition(":")[0]
 
 
-def decode(source: Path | bytes, *, min_side: int | None = None) -> Image.Image:
+def decode(source: Path | bytes, *, min_side: int | tuple[int, int] | None = None) -> Image.Image:
     """Return the picture as RGB, upright and 8 bits a channel.
 
     Grey, palette and CMYK files become RGB; 16-bit values are scaled to 8 bits; transparent pixels
@@ -86,8 +86,9 @@ def decode(source: Path | bytes, *, min_side: int | None = None) -> Image.Image:
     Args:
         source: A file, or the bytes of one.
         min_side: Where given, a JPEG is decoded at the smallest of the scales 1/8, 1/4, 1/2 and 1
-            whose shorter side is at least this many pixels: much faster where the photograph is
-            shrunk afterwards. Other formats ignore it. The caller still resizes.
+            whose shorter side is at least this many pixels, or whose upright (width, height) are at
+            least these: much faster where the photograph is shrunk afterwards. Other formats ignore
+            it. The caller still resizes.
 
     Raises:
         UnreadableImage: The file is missing, empty, truncated, no image, too large, or broken.
@@ -96,7 +97,7 @@ def decode(source: Path | bytes, *, min_side: int | None = None) -> Image.Image:
 
 
 def decode_sized(
-    source: Path | bytes, *, min_side: int | None = None
+    source: Path | bytes, *, min_side: int | tuple[int, int] | None = None
 ) -> tuple[Image.Image, tuple[int, int]]:
     """Return what `decode` returns, and the photograph's own upright (width, height) in pixels.
 
@@ -129,12 +130,19 @@ def decode_sized(
             raise UnreadableImage(f"broken: {type(error).__name__}: {error}") from error
 
 
-def _decode(handle: IO[bytes], min_side: int | None) -> tuple[Image.Image, tuple[int, int]]:
+def _decode(
+    handle: IO[bytes], min_side: int | tuple[int, int] | None
+) -> tuple[Image.Image, tuple[int, int]]:
     with Image.open(handle, formats=_formats()) as opened:
         size = width, height = opened.size
         if width * height > MAX_PIXELS:
             raise UnreadableImage(f"too large: {width} x {height} pixels, over {MAX_PIXELS}")
-        drafted = None if min_side is None else opened.draft(opened.mode, (min_side, min_side))
+        drafted = None
+        if min_side is not None:
+            kept = min_side if isinstance(min_side, tuple) else (min_side, min_side)
+            if kept[0] != kept[1] and _orientation(opened) >= _FIRST_ON_ITS_SIDE:
+                kept = kept[1], kept[0]
+            drafted = opened.draft(opened.mode, kept)
         opened.load()
         if drafted is None:
             size = opened.size  # a TIFF is turned upright while loading

@@ -18,7 +18,6 @@ import numpy as np
 import torch
 from torch import nn
 
-from cairn.augment import decode_side, train_transform
 from cairn.checkpoint import save_model
 from cairn.config import Recipe
 from cairn.domain import Float32, Int64
@@ -26,7 +25,7 @@ from cairn.embed import encode_all
 from cairn.engine import autocast
 from cairn.errors import CairnError
 from cairn.heads import ArcFace, build_head
-from cairn.loading import Batch, load_batches
+from cairn.loading import TrainBatch, train_batches
 from cairn.manifest import Manifest
 from cairn.model import Embedder, build
 from cairn.necks import Center, Whitened
@@ -34,7 +33,7 @@ from cairn.optimise import build_average, build_optimizer, rate_factor, set_rate
 from cairn.progress import say, track
 from cairn.runs import atomic_folder, atomic_write, recover_folder
 from cairn.runtime import Runtime
-from cairn.sampling import epoch_order, image_rng
+from cairn.sampling import epoch_rows
 from cairn.state import Part, State, load_state, save_state, state_path
 from cairn.validation import Score, checked_split, score
 
@@ -120,8 +119,11 @@ class Trainer:
     def _train_epoch(self, epoch: int) -> dict[str, Any]:
         settings = self.recipe.train
         self._set_modes(epoch)
-        order = np.array(self.split.train)[
-            epoch_order(len(self.split.train), seed=self.recipe.seed, epoch=epoch)
+        rows = np.array(self.split.train)
+        seed, sampling = self.recipe.seed, self.recipe.sampling
+        progress = epoch / max(settings.epochs - 1, 1)
+        order = rows[
+            epoch_rows(self.labels[rows], sampling, seed=seed, epoch=epoch, progress=progress)
         ]
         num_steps = max(len(order) // settings.batch_size, 1)
         order = order[: num_steps * settings.batch_size]
@@ -150,7 +152,7 @@ class Trainer:
             )
         return loss
 
-    def _step(self, batch: Batch, progress: float, num_steps: int) -> torch.Tensor:
+    def _step(self, batch: TrainBatch, progress: float, num_steps: int) -> torch.Tensor:
         """Take one step; return the summed loss of the batch."""
         settings, head = self.recipe.train, self.head
         set_rate(
@@ -165,10 +167,9 @@ class Trainer:
         if isinstance(head, ArcFace):
             warmup = self.recipe.head.margin_warmup_epochs
             head.margin = self.recipe.head.margin * (min(progress / warmup, 1) if warmup else 1)
-        images = self._to_device(batch.images)
         labels = torch.from_numpy(self.labels[batch.rows]).to(self.device)
         with autocast(self.device, settings.precision):
-            embeddings = self.model(images)
+            embeddings = self.model(batch.images)
         loss: torch.Tensor = head(embeddings, labels)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
@@ -192,16 +193,17 @@ class Trainer:
 
     # -- data ------------------------------------------------------------------------------------
 
-    def _train_batches(self, order: Int64, epoch: int) -> Iterator[Batch]:
-        change = train_transform(self.recipe.model.preprocess, self.recipe.augment)
-        seed = self.recipe.seed
-        for batch in load_batches(
+    def _train_batches(self, order: Int64, epoch: int) -> Iterator[TrainBatch]:
+        settings = self.recipe.train
+        for batch in train_batches(
             self.paths,
-            order,
-            lambda image, row: change(image, image_rng(seed, epoch, row)),
-            batch_size=self.recipe.train.batch_size,
-            min_side=decode_side(self.recipe.model.preprocess, self.recipe.augment),
-            workers=self.recipe.train.workers,
+            np.split(order, range(settings.batch_size, len(order), settings.batch_size)),
+            self.recipe.model.preprocess,
+            self.recipe.augment,
+            seed=self.recipe.seed,
+            epoch=epoch,
+            device=self.device,
+            workers=settings.workers,
         ):
             self._note_unreadable(batch.unreadable)
             yield batch

@@ -186,6 +186,20 @@ def test_draft_never_falls_below_the_side_asked_for(
     assert decode(encoded(noise(400, 320), "JPEG"), min_side=min_side).size == size
 
 
+@pytest.mark.parametrize(
+    ("kept", "size"),
+    [((200, 1), (200, 160)), ((201, 1), (400, 320)), ((1, 161), (400, 320)), ((1, 80), (100, 80))],
+)
+def test_draft_keeps_width_and_height_of_the_upright_picture(
+    kept: tuple[int, int], size: tuple[int, int]
+) -> None:
+    assert decode(encoded(noise(400, 320), "JPEG"), min_side=kept).size == size
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    turned = encoded(noise(320, 400), "JPEG", exif=exif)
+    assert decode(turned, min_side=kept).size == size
+
+
 def test_draft_looks_like_the_whole_picture() -> None:
     data = encoded(halves(400, 320), "JPEG", quality=95)
     small = decode(data, min_side=40)

@@ -10,8 +10,7 @@ import torch
 from PIL import Image
 
 from cairn.config import AugmentConfig, Preprocess
-from cairn.domain import Float32
-from cairn.loading import TrainBatch, load_batches, train_batches
+from cairn.loading import TrainBatch, train_batches
 
 
 @pytest.fixture(scope="module")
@@ -24,40 +23,6 @@ def paths(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     paths[3].write_text("not an image")
     paths[8].unlink()
     return paths
-
-
-def grey(image: Image.Image, row: int) -> Float32:
-    value = np.asarray(image)[0, 0, 0]
-    assert value == row * 10, "the row belongs to the photograph"
-    return np.full((3, 2, 2), value, dtype=np.float32)
-
-
-@pytest.mark.parametrize("workers", [1, 3])
-def test_batches_keep_the_order_asked_for(paths: list[Path], workers: int) -> None:
-    rows = [9, 0, 5, 1, 7, 2, 2]
-    batches = list(load_batches(paths, rows, grey, batch_size=3, workers=workers))
-    assert [batch.rows.tolist() for batch in batches] == [[9, 0, 5], [1, 7, 2], [2]]
-    for batch in batches:
-        assert batch.rows.dtype == np.int64
-        assert batch.images.shape == (len(batch.rows), 3, 2, 2)
-        assert batch.images.dtype == np.float32
-        np.testing.assert_array_equal(batch.images[:, 0, 0, 0], batch.rows * 10)
-        assert batch.unreadable == ()
-
-
-def test_unreadable_photographs_are_named_and_left_out(paths: list[Path]) -> None:
-    batches = list(load_batches(paths, np.arange(10), grey, batch_size=4, workers=2))
-    assert [batch.rows.tolist() for batch in batches] == [[0, 1, 2], [4, 5, 6, 7], [9]]
-    assert [batch.unreadable for batch in batches] == [
-        ((3, "not an image"),), (), ((8, "missing file"),)
-    ]  # fmt: skip
-
-
-def test_a_batch_of_nothing_readable_is_empty(paths: list[Path]) -> None:
-    (batch,) = load_batches(paths, [3, 8], grey, batch_size=4)
-    assert len(batch.rows) == len(batch.images) == 0
-    assert [row for row, _ in batch.unreadable] == [3, 8]
-    assert list(load_batches(paths, [], grey, batch_size=4)) == []
 
 
 def train(
@@ -89,6 +54,28 @@ def test_training_batches_do_not_hang_on_threads_or_company(paths: list[Path]) -
         train(paths, [[9, 0, 5, 1]], workers=1, seed=4),
     ):
         assert not torch.equal(whole.images, other[0].images)
+
+
+def test_batches_keep_the_order_asked_for(paths: list[Path]) -> None:
+    """Without changes a flat grey photograph of value v is v / 255, normalised, everywhere."""
+    still = AugmentConfig(flip=0, brightness=0, contrast=0, saturation=0, erase=0)
+    raw = Preprocess(image_size=16, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
+    rows = [9, 0, 5, 1, 7, 2, 2]
+    steps = [np.array(rows[:3]), np.array(rows[3:6]), np.array(rows[6:])]
+    batches = list(
+        train_batches(paths, steps, raw, still, seed=0, epoch=0, device=torch.device("cpu"))
+    )
+    assert [batch.rows.tolist() for batch in batches] == [[9, 0, 5], [1, 7, 2], [2]]
+    for batch in batches:
+        assert batch.rows.dtype == np.int64
+        assert batch.images.dtype == torch.float32
+        expected = torch.from_numpy(batch.rows * 10 / 255).float()[:, None, None, None]
+        torch.testing.assert_close(batch.images, expected.expand_as(batch.images))
+        assert batch.unreadable == ()
+    assert (
+        list(train_batches(paths, [], raw, still, seed=0, epoch=0, device=torch.device("cpu")))
+        == []
+    )
 
 
 def test_training_batches_name_unreadable_photographs(paths: list[Path]) -> None:

@@ -1,0 +1,77 @@
+"""Cut-out pixels to normalised input on the processor, in one compiled pass over each photograph.
+
+What it computes is `cairn.augment.change_batch`, which is its oracle and runs on other devices;
+here threads work on a photograph each, without the interpreter's lock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+from cairn.domain import Float32
+
+Loop = TypeVar("Loop", bound=Callable[..., Any])
+
+
+def _compiled(loop: Loop) -> Loop:
+    options: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
+    try:
+        compiled: Loop = numba.njit(cache=True, **options)(loop)
+    except RuntimeError as error:  # no folder for the compiler's cache can be written
+        if "cannot cache" not in str(error):
+            raise
+        compiled = numba.njit(**options)(loop)
+    return compiled
+
+
+@_compiled
+def change_pixels(
+    pixels_3SS: NDArray[np.uint8],
+    change_K: Float32,
+    luma_3: Float32,
+    scale_3: Float32,
+    shift_3: Float32,
+    out_SS3: Float32,
+) -> None:
+    """Write the changed, normalised photograph into ``out_SS3``.
+
+    Args:
+        pixels_3SS: RGB, 0 to 255.
+        change_K: A row of `cairn.augment.change_table`.
+        luma_3: Weights of the channels in a grey value.
+        scale_3: 1 / (255 std).
+        shift_3: -mean / std.
+        out_SS3: Where the result goes.
+    """
+    side = pixels_3SS.shape[1]
+    mirrored, gain, gray, lift = change_K[0] > 0, change_K[1], change_K[2], change_K[3]
+    left, top, right, low = change_K[4], change_K[5], change_K[6], change_K[7]
+    mean = 0.0
+    for channel in range(3):
+        total = 0
+        for row in range(side):
+            for column in range(side):
+                total += pixels_3SS[channel, row, column]
+        mean += luma_3[channel] * (total / (side * side))
+    constant = np.float32(lift * mean)
+    zero, full = np.float32(0), np.float32(255)
+    for row in range(side):
+        for column in range(side):
+            source = side - 1 - column if mirrored else column
+            red = np.float32(pixels_3SS[0, row, source])
+            green = np.float32(pixels_3SS[1, row, source])
+            blue = np.float32(pixels_3SS[2, row, source])
+            level = gray * (luma_3[0] * red + luma_3[1] * green + luma_3[2] * blue) + constant
+            red = min(max(gain * red + level, zero), full)
+            green = min(max(gain * green + level, zero), full)
+            blue = min(max(gain * blue + level, zero), full)
+            out_SS3[row, column, 0] = red * scale_3[0] + shift_3[0]
+            out_SS3[row, column, 1] = green * scale_3[1] + shift_3[1]
+            out_SS3[row, column, 2] = blue * scale_3[2] + shift_3[2]
+    if low > top:
+        out_SS3[int(top) : int(low), int(left) : int(right)] = zero
