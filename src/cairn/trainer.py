@@ -55,12 +55,11 @@ class Trainer:
         torch.manual_seed(recipe.seed)
         self.model: Embedder = build(recipe.model).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.head = build_head(recipe.head, recipe.model.dimension, len(self.landmarks)).to(device)
-        loaded = recipe.model.weights is not None
         self.optimizer = build_optimizer(
             self.model,
             self.head,
             recipe.train,
-            backbone_rate=recipe.train.backbone_rate if loaded else 1.0,
+            loaded=recipe.model.weights is not None,
         )
         self.average = build_average(self.model, recipe.train.ema)
         self.state = State()
@@ -183,7 +182,7 @@ class Trainer:
 
     def _set_modes(self, epoch: int) -> None:
         settings = self.recipe.train
-        frozen = epoch < settings.freeze_epochs
+        frozen = "backbone" in settings.freeze
         self.model.train()
         self.model.backbone.requires_grad_(not frozen)
         if frozen or settings.freeze_batchnorm:
