@@ -24,7 +24,8 @@ from numpy.typing import NDArray
 from cairn import metrics
 from cairn.bootstrap import NUM_RESAMPLES, Interval, bootstrap, intervals
 from cairn.errors import CairnError
-from cairn.scores import BIN_SCORES, SCORES, SIZE_BINS, Report, Retrieval, SizeBin
+from cairn.metrics import SIZE_BINS
+from cairn.scores import BIN_SCORES, SCORES, Report, Retrieval, SizeBin
 
 __all__ = ["Report", "Retrieval", "SizeBin", "evaluate"]
 
@@ -146,12 +147,12 @@ def _bins(truth: Mapping[str, Collection[str]], counts: Mapping[str, int] | None
 
     Without counts every landmark query is of bin 0.
     """
-    highest = np.array([np.inf if high is None else high for _, high in SIZE_BINS])
-    rows = []
-    for query in sorted(truth):
-        sizes = [0 if counts is None else counts.get(landmark, 0) for landmark in truth[query]]
-        rows.append(int(np.searchsorted(highest, max(sizes))) if sizes else -1)
-    return np.asarray(rows, dtype=np.int64)
+    largest = [
+        max((0 if counts is None else counts.get(one, 0) for one in truth[query]), default=-1)
+        for query in sorted(truth)
+    ]
+    sizes = np.asarray(largest, dtype=np.int64)
+    return np.where(sizes < 0, -1, metrics.size_bins(sizes))
 
 
 def _precisions(ranking: metrics.Ranking, retrieval: Retrieval | None) -> Float64:

@@ -30,6 +30,16 @@ ImageId = TypeVar("ImageId", int, str)
 LandmarkId = TypeVar("LandmarkId", int, str)
 
 
+SIZE_BINS = (("0", 0), ("1", 1), ("2", 2), ("3-5", 5), ("6-10", 10), ("11-50", 50), (">50", None))
+"""Names and highest sizes of the bins of landmarks by photographs; None is no limit."""
+
+
+def size_bins(sizes: Sequence[int] | Int64) -> Int64:
+    """Return the number of the bin of :data:`SIZE_BINS` that each number of photographs is in."""
+    highest = [np.inf if high is None else high for _, high in SIZE_BINS]
+    return np.searchsorted(highest, sizes).astype(np.int64)
+
+
 @dataclass(frozen=True)
 class Ranking:
     """Predictions judged against the truth.

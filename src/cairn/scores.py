@@ -13,9 +13,6 @@ from typing import Any
 from cairn.bootstrap import Interval
 from cairn.errors import CairnError
 
-SIZE_BINS = (("0", 0), ("1", 1), ("2", 2), ("3-5", 5), ("6-10", 10), ("11-50", 50), (">50", None))
-"""Names and highest sizes of the bins of landmarks by gallery photographs; None is no limit."""
-
 SCORES = ("gap", "gap_without_unlabelled", "top1_accuracy", "auroc", "mean_average_precision")
 BIN_SCORES = ("gap", "gap_without_unlabelled", "top1_accuracy", "mean_average_precision")
 
