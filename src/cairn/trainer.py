@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import shutil
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -261,6 +262,7 @@ class Trainer:
             [marks[row] for row in found[gallery]],
             self._to_device(embeddings[asked]),
             [marks[row] for row in found[asked]],
+            counts=Counter(marks[row] for row in self.split.train),
         )
 
     def _finish_epoch(self, epoch: int, facts: dict[str, Any], result: Score | None) -> None:
@@ -269,7 +271,7 @@ class Trainer:
         state.epoch = epoch + 1
         line: dict[str, Any] = {"epoch": epoch + 1, **facts}
         if result is not None:
-            line |= {"val_gap": result.gap, "val_accuracy": result.accuracy}
+            line |= result.to_json()
         if not self.split.queries or (result is not None and result.gap > state.best_gap):
             state.best_gap = result.gap if result else -1.0
             state.best_epoch, state.stale = epoch + 1, 0

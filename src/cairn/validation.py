@@ -6,9 +6,12 @@ leaderboard), so the split takes some wherever the manifest has them, and says s
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from statistics import NormalDist
+from typing import Any
 
 import numpy as np
 
@@ -19,30 +22,66 @@ from cairn.manifest import Manifest
 from cairn.progress import say
 from cairn.search import Array, search
 
+_SPARSE = 10  # photographs: 57 % of GLDv2's landmarks have at most about as many
+_DOUBT = 0.05  # chance of a warning where nothing fell
+
 
 @dataclass(frozen=True)
 class Split:
     """Rows of a manifest: what to learn from, and what to be scored on.
 
     Args:
-        train: Rows of photographs to learn from; they are also the validation's gallery.
+        train: Rows of photographs to learn from.
         queries: Rows of held-out photographs of the same landmarks.
         nonlandmarks: Rows of non-landmarks that serve as unknown queries.
         spare: The other non-landmarks, free for training to use.
+        gallery: Those of ``train`` among which the queries look for their landmark.
     """
 
     train: tuple[int, ...]
     queries: tuple[int, ...]
     nonlandmarks: tuple[int, ...]
     spare: tuple[int, ...] = ()
+    gallery: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class BinScore:
+    """Scores over the queries whose landmark has a number of training photographs.
+
+    Args:
+        queries: How many.
+        accuracy: Top-1, in [0, 1].
+        gap: The bin's share of the one ranking, non-landmarks and other bins included, over its
+            queries; weighted by these the bins add up to GAP (as in `cairn.evaluate`).
+    """
+
+    queries: int
+    accuracy: float
+    gap: float
 
 
 @dataclass(frozen=True)
 class Score:
-    """How well held-out photographs were recognized: GAP and top-1 accuracy, in [0, 1]."""
+    """How well held-out photographs were recognized: GAP and top-1 accuracy, in [0, 1].
+
+    Args:
+        gap: Over all queries.
+        accuracy: Over the queries that show a landmark.
+        by_size: Name of `cairn.metrics.SIZE_BINS` -> scores; bins without queries are left out.
+    """
 
     gap: float
     accuracy: float
+    by_size: Mapping[str, BinScore] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the scores as a line of metrics.jsonl has them."""
+        return {
+            "val_gap": self.gap,
+            "val_accuracy": self.accuracy,
+            "val_by_size": {name: asdict(found) for name, found in self.by_size.items()},
+        }
 
 
 def split_validation(manifest: Manifest, config: ValidationConfig, *, seed: int) -> Split:
@@ -57,6 +96,7 @@ def split_validation(manifest: Manifest, config: ValidationConfig, *, seed: int)
     rng = np.random.default_rng((seed, 3))
     train: list[int] = []
     queries: list[int] = []
+    gallery: list[int] = []
     for _, rows in sorted(by_landmark.items()):
         held = 0
         if len(rows) >= config.min_images:
@@ -64,6 +104,7 @@ def split_validation(manifest: Manifest, config: ValidationConfig, *, seed: int)
         order = rng.permutation(len(rows))
         queries.extend(rows[i] for i in order[:held])
         train.extend(rows[i] for i in order[held:])
+        gallery.extend(rows[i] for i in order[held:][: config.gallery_per_landmark])
     order = rng.permutation(len(unknown))
     cut = round(len(unknown) * config.nonlandmark_share)
     return Split(
@@ -71,6 +112,7 @@ def split_validation(manifest: Manifest, config: ValidationConfig, *, seed: int)
         tuple(sorted(queries)),
         tuple(sorted(unknown[i] for i in order[:cut])),
         tuple(sorted(unknown[i] for i in order[cut:])),
+        tuple(sorted(gallery)),
     )
 
 
@@ -97,17 +139,93 @@ def score(
     gallery_landmarks: Sequence[str],
     queries_QD: Array,
     query_landmarks: Sequence[str],
+    *,
+    counts: Mapping[str, int],
 ) -> Score:
-    """Return GAP and accuracy of the nearest gallery image; "" marks an unknown query."""
+    """Return GAP and accuracy of the nearest gallery image; "" marks an unknown query.
+
+    Args:
+        gallery_GD: (G, D) embeddings of unit length.
+        gallery_landmarks: Their landmarks.
+        queries_QD: (Q, D) embeddings of unit length.
+        query_landmarks: Their landmarks.
+        counts: Training photographs of each landmark: the sizes of the bins.
+
+    Raises:
+        CairnError: No query shows a landmark.
+    """
+    if not any(query_landmarks):
+        raise CairnError(
+            "none of the photographs held out for validation can be read",
+            where="validation",
+            todo="see what `cairn inspect` says of the manifest's images",
+        )
     nearest = search(queries_QD, gallery_GD, 1)
     predictions = {
-        str(q): (gallery_landmarks[row], float(similarity))
+        q: (gallery_landmarks[row], float(similarity))
         for q, (row, similarity) in enumerate(
             zip(nearest.indices[:, 0], nearest.similarities[:, 0], strict=True)
         )
     }
-    truth = {str(q): {mark} if mark else set() for q, mark in enumerate(query_landmarks)}
-    return Score(
-        gap=metrics.global_average_precision(predictions, truth),
-        accuracy=metrics.top1_accuracy(predictions, truth),
+    truth = {q: {mark} if mark else set() for q, mark in enumerate(query_landmarks)}
+    ranking = metrics.rank(predictions, truth)
+    known = ranking.labelled
+    bins = metrics.size_bins([counts.get(mark, 0) for mark in query_landmarks])
+    terms = metrics.gap_terms(ranking)
+    by_size = {
+        name: BinScore(
+            queries=int(own.sum()),
+            accuracy=float(ranking.correct[own].mean()),
+            gap=float(terms[own].mean()),
+        )
+        for number, (name, _) in enumerate(metrics.SIZE_BINS)
+        if (own := known & (bins == number)).any()
+    }
+    return Score(metrics.gap(ranking), metrics.accuracy(ranking), by_size)
+
+
+def tail_warning(lines: Sequence[Mapping[str, Any]]) -> str | None:
+    """Return a warning where crowded landmarks bought the best GAP at the sparse ones' expense.
+
+    The best scored epoch is compared with each one before it: GAP rose, but the accuracy of
+    landmarks with at most ten training photographs fell by more than chance explains (one-sided
+    test of two shares, as if their queries were different ones, which errs on the side of silence;
+    5 % over all comparisons together, Bonferroni).
+
+    Args:
+        lines: Of metrics.jsonl, in order.
+
+    Returns:
+        What happened and what to try, or None.
+    """
+    scored = [line for line in lines if line.get("val_by_size")]
+    if not scored:
+        return None
+    place, best = max(enumerate(scored), key=lambda item: item[1]["val_gap"])
+    earlier = scored[:place]
+    queries, now = _sparse(best)
+    if not earlier or not queries:
+        return None
+    reference = max(earlier, key=lambda line: _sparse(line)[1])
+    then = _sparse(reference)[1]
+    pooled = (then + now) / 2
+    spread = math.sqrt(2 * pooled * (1 - pooled) / queries)
+    bound = NormalDist().inv_cdf(1 - _DOUBT / len(earlier))
+    if then - now <= bound * spread:
+        return None
+    return (
+        f"warning: crowded landmarks buy the gain: since epoch {reference['epoch']} GAP rose from "
+        f"{reference['val_gap']:.3f} to {best['val_gap']:.3f} (epoch {best['epoch']}), but "
+        f"landmarks with at most {_SPARSE} training photographs fell from {then:.3f} to {now:.3f} "
+        f"accuracy ({queries} queries); try sampling.kind = 'sqrt', head.size_margin = [0.05, 0.5] "
+        "or head.logit_adjustment = 1"
     )
+
+
+def _sparse(line: Mapping[str, Any]) -> tuple[int, float]:
+    """Return number and accuracy of the queries of sparse landmarks."""
+    names = [name for name, high in metrics.SIZE_BINS if high is not None and high <= _SPARSE]
+    found = [line["val_by_size"][name] for name in names if name in line["val_by_size"]]
+    queries = sum(one["queries"] for one in found)
+    right = sum(one["queries"] * one["accuracy"] for one in found)
+    return queries, right / queries if queries else 0.0

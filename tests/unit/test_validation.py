@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from cairn.config import ValidationConfig
+from cairn.errors import CairnError
 from cairn.manifest import Manifest
-from cairn.validation import Split, score, split_validation
+from cairn.validation import BinScore, Split, score, split_validation, tail_warning
 
 SIZES = {"one": 1, "two": 2, "three": 3, "four": 4, "ten": 10, "故宫": 40}
 
@@ -77,19 +79,102 @@ def unit(*degrees: float) -> np.ndarray:
     return np.stack([np.cos(angles), np.sin(angles)], axis=1).astype(np.float32)
 
 
+COUNTS = {"a": 2, "b": 30}
+
+
 def test_a_score_by_hand() -> None:
     """Ranks: right (0 degrees off), unknown (5), wrong (10), right (20): GAP (1/1 + 2/4) / 3."""
     found = score(
-        unit(0, 90), ["a", "b"], unit(0, 85, 80, 20), ["a", "", "a", "a"]
+        unit(0, 90), ["a", "b"], unit(0, 85, 80, 20), ["a", "", "a", "a"], counts=COUNTS
     )  # 85 and 80 degrees lie nearest to b
     assert found.gap == pytest.approx((1 + 2 / 4) / 3)
     assert found.accuracy == pytest.approx(2 / 3)
+    assert found.by_size == {"2": BinScore(3, found.accuracy, found.gap)}
+
+
+def test_scores_by_size_add_up_to_the_whole() -> None:
+    """b at 1 degree off comes second, a at 0 first, a at 3 after an unknown at 2."""
+    gallery, queries = unit(0, 90), unit(0, 91, 88, 357, 30)
+    found = score(gallery, ["a", "b"], queries, ["a", "b", "", "a", "b"], counts=COUNTS)
+    few, many = found.by_size["2"], found.by_size["11-50"]
+    assert (few.queries, few.accuracy, many.queries, many.accuracy) == (2, 1, 2, 0.5)
+    assert few.gap == pytest.approx((1 + 3 / 4) / 2)
+    assert many.gap == pytest.approx(1 / 2)
+    total = few.queries * few.gap + many.queries * many.gap
+    assert total / 4 == pytest.approx(found.gap)
+    line = found.to_json()
+    assert line["val_by_size"]["11-50"] == {"queries": 2, "accuracy": 0.5, "gap": many.gap}
+    assert (line["val_gap"], line["val_accuracy"]) == (found.gap, found.accuracy)
 
 
 def test_unknown_queries_cost_only_where_they_rank_high() -> None:
     gallery, queries = unit(0, 90), unit(0, 80)
-    sure = score(gallery, ["a", "b"], np.concatenate([queries, unit(90)]), ["a", "b", ""])
-    unsure = score(gallery, ["a", "b"], np.concatenate([queries, unit(45)]), ["a", "b", ""])
+    marks = ["a", "b", ""]
+    sure = score(gallery, marks[:2], np.concatenate([queries, unit(90)]), marks, counts=COUNTS)
+    unsure = score(gallery, marks[:2], np.concatenate([queries, unit(45)]), marks, counts=COUNTS)
     assert unsure.gap == pytest.approx(1)
     assert sure.gap < 1
     assert sure.accuracy == unsure.accuracy == 1
+
+
+def test_a_validation_without_readable_landmarks_is_refused() -> None:
+    with pytest.raises(CairnError, match="none of the photographs held out"):
+        score(unit(0, 90), ["a", "b"], unit(45), [""], counts=COUNTS)
+
+
+@pytest.mark.parametrize("cap", [1, 3, 100])
+def test_a_capped_gallery_keeps_every_landmark(cap: int) -> None:
+    manifest = manifest_of(SIZES)
+    whole = split_validation(manifest, ValidationConfig(), seed=0)
+    split = split_validation(manifest, ValidationConfig(gallery_per_landmark=cap), seed=0)
+    assert whole.gallery == whole.train == split.train
+    marks = manifest.landmark_ids
+    held = Counter(marks[row] for row in split.train)
+    found = Counter(marks[row] for row in split.gallery)
+    assert found == {mark: min(count, cap) for mark, count in held.items()}
+    assert set(split.gallery) <= set(split.train)
+
+
+def line(epoch: int, gap: float, sparse: float, queries: int = 200) -> dict[str, Any]:
+    half = queries // 2
+    by_size = {
+        "3-5": {"queries": half, "accuracy": sparse, "gap": 0.1},
+        "6-10": {"queries": half, "accuracy": sparse, "gap": 0.1},
+        ">50": {"queries": 900, "accuracy": gap, "gap": gap},
+    }
+    return {"epoch": epoch, "val_gap": gap, "val_accuracy": gap, "val_by_size": by_size}
+
+
+def test_crowded_landmarks_that_buy_the_gain_are_told() -> None:
+    text = tail_warning([line(1, 0.2, 0.2), line(2, 0.3, 0.5), {"epoch": 3}, line(4, 0.4, 0.3)])
+    assert text is not None
+    assert "since epoch 2 GAP rose from 0.300 to 0.400 (epoch 4)" in text
+    assert "fell from 0.500 to 0.300 accuracy (200 queries)" in text
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        [],
+        [{"epoch": 1, "loss": 2.0}],
+        [line(1, 0.3, 0.5)],
+        [line(1, 0.2, 0.4), line(2, 0.3, 0.5)],  # both rose
+        [line(1, 0.3, 0.5), line(2, 0.2, 0.1)],  # the first is kept: nothing was bought
+        [line(1, 0.2, 0.50), line(2, 0.3, 0.45)],  # ten queries of 200: chance
+        [line(1, 0.2, 0.5, queries=20), line(2, 0.3, 0.3, queries=20)],  # four of twenty: chance
+        [line(1, 0.2, 0.0, queries=0), line(2, 0.3, 0.0, queries=0)],
+    ],
+)
+def test_chance_and_common_gains_do_not_cry_wolf(lines: list[dict[str, Any]]) -> None:
+    assert tail_warning(lines) is None
+
+
+def test_chance_alone_warns_rarely() -> None:
+    """A thousand runs of eight scores whose sparse landmarks never change."""
+    rng = np.random.default_rng(0)
+    told = 0
+    for _ in range(1000):
+        drawn = rng.binomial(200, 0.4, 8) / 200
+        lines = [line(e, 0.1 + 0.01 * e, float(share)) for e, share in enumerate(drawn)]
+        told += tail_warning(lines) is not None
+    assert told < 70
