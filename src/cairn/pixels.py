@@ -49,8 +49,8 @@ def change_pixels(
         out_SS3: Where the result goes.
     """
     side = pixels_3SS.shape[1]
-    mirrored, gain, gray, lift = change_K[0] > 0, change_K[1], change_K[2], change_K[3]
-    left, top, right, low = change_K[4], change_K[5], change_K[6], change_K[7]
+    gain, gray, lift = change_K[1], change_K[2], change_K[3]
+    zero, full = np.float32(0), np.float32(255)
     mean = 0.0
     for channel in range(3):
         total = 0
@@ -59,19 +59,23 @@ def change_pixels(
                 total += pixels_3SS[channel, row, column]
         mean += luma_3[channel] * (total / (side * side))
     constant = np.float32(lift * mean)
-    zero, full = np.float32(0), np.float32(255)
+    values_3S = np.empty((3, side), dtype=np.float32)  # a row: plane by plane it vectorises
     for row in range(side):
         for column in range(side):
-            source = side - 1 - column if mirrored else column
-            red = np.float32(pixels_3SS[0, row, source])
-            green = np.float32(pixels_3SS[1, row, source])
-            blue = np.float32(pixels_3SS[2, row, source])
+            red = np.float32(pixels_3SS[0, row, column])
+            green = np.float32(pixels_3SS[1, row, column])
+            blue = np.float32(pixels_3SS[2, row, column])
             level = gray * (luma_3[0] * red + luma_3[1] * green + luma_3[2] * blue) + constant
-            red = min(max(gain * red + level, zero), full)
-            green = min(max(gain * green + level, zero), full)
-            blue = min(max(gain * blue + level, zero), full)
-            out_SS3[row, column, 0] = red * scale_3[0] + shift_3[0]
-            out_SS3[row, column, 1] = green * scale_3[1] + shift_3[1]
-            out_SS3[row, column, 2] = blue * scale_3[2] + shift_3[2]
+            red, green, blue = gain * red + level, gain * green + level, gain * blue + level
+            red, green, blue = max(red, zero), max(green, zero), max(blue, zero)
+            values_3S[0, column] = min(red, full) * scale_3[0] + shift_3[0]
+            values_3S[1, column] = min(green, full) * scale_3[1] + shift_3[1]
+            values_3S[2, column] = min(blue, full) * scale_3[2] + shift_3[2]
+        for column in range(side):
+            place = side - 1 - column if change_K[0] > 0 else column
+            out_SS3[row, place, 0] = values_3S[0, column]
+            out_SS3[row, place, 1] = values_3S[1, column]
+            out_SS3[row, place, 2] = values_3S[2, column]
+    left, top, right, low = change_K[4], change_K[5], change_K[6], change_K[7]
     if low > top:
         out_SS3[int(top) : int(low), int(left) : int(right)] = zero

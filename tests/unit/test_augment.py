@@ -289,4 +289,5 @@ def test_the_decoder_keeps_the_detail_that_is_looked_at(
 
 
 def test_the_decoder_keeps_the_detail_of_the_crop() -> None:
-    assert decode_size(Preprocess(image_size=100), (0.25, 0.0, 0.75, 1.0)) == (200, 100)
+    """But for an eighth, by which a training crop may be enlarged."""
+    assert decode_size(Preprocess(image_size=160), (0.25, 0.0, 0.75, 1.0)) == (280, 140)
