@@ -17,12 +17,12 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from cairn.config import ModelConfig, parse_value
+from cairn.config import ModelConfig
 from cairn.errors import CairnError
 from cairn.model import Embedder, assemble
-from cairn.runs import atomic_folder, read_json, write_json
-
-_FORMAT = 1
+from cairn.runs import atomic_folder, write_json
+from cairn.weights import MODEL_FORMAT
+from cairn.weights import read_config as read_config
 
 
 def save_model(
@@ -50,7 +50,7 @@ def save_model(
         save_file(_plain(model), temporary / "model.safetensors")
         write_json(
             temporary / "config.json",
-            {"format": _FORMAT, "model": config.model_dump(), "num_landmarks": len(landmarks)},
+            {"format": MODEL_FORMAT, "model": config.model_dump(), "num_landmarks": len(landmarks)},
         )
         if head is not None:
             save_file(_plain(head), temporary / "head.safetensors")
@@ -76,27 +76,6 @@ def load_model(folder: Path) -> tuple[Embedder, ModelConfig]:
             todo="copy the model folder again; all its files belong together",
         ) from None
     return model.eval(), config
-
-
-def read_config(folder: Path) -> ModelConfig:
-    """Return the config of a model folder without loading its weights."""
-    if (folder / "model" / "config.json").is_file():
-        raise CairnError(
-            "this is no model folder, but holds one", where=folder, todo=f"give {folder / 'model'}"
-        )
-    if not (folder / "config.json").is_file():
-        raise CairnError(
-            "not a model folder: it has no config.json",
-            where=folder,
-            todo="give the model/ folder of a run that `cairn train` made",
-        )
-    values = read_json(folder / "config.json")
-    known = isinstance(values, dict) and isinstance(values.get("model"), dict)
-    if not known or values.get("format") != _FORMAT:
-        raise CairnError(
-            f"config.json has not format {_FORMAT}", where=folder, todo="train with this version"
-        )
-    return parse_value(ModelConfig, values["model"], where=folder / "config.json")
 
 
 def model_fingerprint(folder: Path) -> str:

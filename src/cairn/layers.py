@@ -11,22 +11,38 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from cairn.config import ModelConfig
+
 
 class GeM(nn.Module):
-    """Generalised-mean pooling with a learned exponent: (B, C, H, W) -> (B, C).
+    """Generalised-mean pooling: (B, C, H, W) -> (B, C).
 
     ``(mean over positions of x^p)^(1/p)`` (Radenovic, Tolias and Chum, "Fine-tuning CNN image
     retrieval with no human annotation", 2018, eq. 2). p = 1 is the average, p -> inf the maximum.
-    Values below ``eps`` count as ``eps``. The powers are taken in float32 under autocast too.
+    The powers are taken in float32 under autocast too, of values divided by their channel's
+    maximum, so that no p overflows or loses a channel that is nearly zero.
+
+    A power needs values above zero: those below ``eps`` count as ``eps``. Behind a ReLU, or a SiLU
+    or GELU that hardly go below zero, that changes nearly nothing. Features behind a final layer
+    norm (Swin, FocalNet, vision transformers) are negative half of the time, and GeM sees their
+    positive part alone: prefer the average, or the backbone's own pooling, for weights that are
+    not trained further.
 
     Args:
         p: Initial exponent, > 0.
         eps: Floor of the activations.
+        learned: Whether p is a parameter; otherwise it is a buffer, and stays.
     """
 
-    def __init__(self, p: float = 3.0, eps: float = 1e-6) -> None:
+    p: Tensor
+
+    def __init__(self, p: float = 3.0, eps: float = 1e-6, *, learned: bool = True) -> None:
         super().__init__()
-        self.p = nn.Parameter(torch.tensor([float(p)]))
+        exponent = torch.tensor([float(p)])
+        if learned:
+            self.p = nn.Parameter(exponent)
+        else:
+            self.register_buffer("p", exponent)
         self.eps = eps
 
     def forward(self, features_BCHW: Tensor) -> Tensor:
@@ -35,34 +51,41 @@ class GeM(nn.Module):
             if self.training and not torch.compiler.is_compiling():
                 pooled: Tensor = _GeneralizedMean.apply(features_BCHW, self.p, self.eps)
                 return pooled
-            clamped = features_BCHW.float().clamp(min=self.eps)
-            return clamped.pow(self.p).mean(dim=(2, 3)).pow(1.0 / self.p)
+            clamped_BCHW = features_BCHW.float().clamp(min=self.eps)
+            # The result does not depend on what it is scaled by, so neither does a gradient.
+            largest_BC11 = clamped_BCHW.detach().amax(dim=(2, 3), keepdim=True)
+            mean_BC = (clamped_BCHW / largest_BC11).pow(self.p).mean(dim=(2, 3))
+            return largest_BC11.flatten(1) * mean_BC.pow(1.0 / self.p)
 
 
 class _GeneralizedMean(torch.autograd.Function):
     """GeM with its derivatives written out; autograd's own walk the map more than twice as often.
 
-    With ``y = max(x, eps)^p``, ``m = mean(y)`` over n positions and ``g = m^(1/p)``:
-    ``dg/dx = g y / (n m x)`` where ``x > eps``, ``dg/dp = g (mean(y ln x) / m - ln m / p) / p``.
+    With ``x`` floored at eps, M its maximum in the channel, ``y = (x / M)^p``, ``m = mean(y)`` over
+    n positions and ``g = M m^(1/p)``: ``dg/dx = g y / (n m x)`` where ``x > eps``,
+    ``dg/dp = g (mean(y ln(x / M)) / m - ln m / p) / p``.
     """
 
     @staticmethod
     def forward(ctx: Any, features_BCHW: Tensor, p: Tensor, eps: float) -> Tensor:
-        powers_BCHW = features_BCHW.float().clamp(min=eps).pow(p)
+        clamped_BCHW = features_BCHW.float().clamp(min=eps)
+        largest_BC11 = clamped_BCHW.amax(dim=(2, 3), keepdim=True)
+        powers_BCHW = (clamped_BCHW / largest_BC11).pow_(p)
         mean_BC = powers_BCHW.mean(dim=(2, 3))
-        pooled_BC = mean_BC.pow(1.0 / p)
-        ctx.save_for_backward(features_BCHW, powers_BCHW, mean_BC, pooled_BC, p)
+        pooled_BC = largest_BC11.flatten(1) * mean_BC.pow(1.0 / p)
+        ctx.save_for_backward(features_BCHW, powers_BCHW, largest_BC11, mean_BC, pooled_BC, p)
         ctx.eps = eps
         return pooled_BC
 
     @staticmethod
     def backward(ctx: Any, change_BC: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
-        features_BCHW, powers_BCHW, mean_BC, pooled_BC, p = ctx.saved_tensors
+        features_BCHW, powers_BCHW, largest_BC11, mean_BC, pooled_BC, p = ctx.saved_tensors
         clamped_BCHW = features_BCHW.float().clamp(min=ctx.eps)
         slope_BC = change_BC * pooled_BC / mean_BC
         for_features = for_p = None
         if ctx.needs_input_grad[1]:
-            logs_BC = (clamped_BCHW.log() * powers_BCHW).mean(dim=(2, 3))
+            logs_BCHW = (clamped_BCHW / largest_BC11).log_()
+            logs_BC = (logs_BCHW * powers_BCHW).mean(dim=(2, 3))
             for_p = (slope_BC * (logs_BC - mean_BC * mean_BC.log() / p)).sum().reshape(1) / p
         if ctx.needs_input_grad[0]:
             share_BC = slope_BC / features_BCHW.shape[2:].numel()
@@ -78,6 +101,15 @@ class AveragePool(nn.Module):
     def forward(self, features_BCHW: Tensor) -> Tensor:
         """Return the pooled features (B, C), float32."""
         return features_BCHW.float().mean(dim=(2, 3))
+
+
+def build_pool(config: ModelConfig) -> nn.Module | None:
+    """Return the pooling over positions that ``config`` names; None for the backbone's own."""
+    if config.pool == "own":
+        return None
+    if config.pool == "avg":
+        return AveragePool()
+    return GeM(config.gem_p, learned=config.pool == "gem")
 
 
 class GlobalContext(nn.Module):

@@ -6,29 +6,25 @@ block in every residual block of every stage and GeM on top.
 
 from __future__ import annotations
 
-import inspect
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import timm
 import torch
-from timm.models.resnet import Bottleneck, ResNet
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from cairn.config import ModelConfig
-from cairn.errors import CairnError, nearest
-from cairn.layers import AveragePool, GeM, GlobalContext
+from cairn.backbones import (
+    build_backbone,
+    normalized,
+    pooled_width,
+    positions,
+    set_image_size,
+)
+from cairn.config import ModelConfig, Preprocess
+from cairn.layers import build_pool
 from cairn.necks import build_neck
-
-SMALL: dict[str, Any] = {
-    "layers": (1, 2, 2, 1),
-    "channels": (32, 64, 128, 256),
-    "cardinality": 32,
-    "base_width": 4,
-    "output_stride": 16,
-}
-"""Shape of ``resnext_small``: the house model, small, with a finer last map for small input."""
+from cairn.weights import check_fit, fit_backbone, read_config, read_weights
 
 
 class Embedder(nn.Module):
@@ -38,15 +34,23 @@ class Embedder(nn.Module):
 
     Args:
         backbone: A timm model without a classifier.
-        num_features: Channels that the backbone gives.
+        num_features: Features F behind the pooling.
         config: Pooling, neck and dimension.
     """
 
     def __init__(self, backbone: nn.Module, num_features: int, config: ModelConfig) -> None:
         super().__init__()
         self.backbone = backbone
-        self.pool: nn.Module = GeM(config.gem_p) if config.pool == "gem" else AveragePool()
+        self.pool = build_pool(config)  # None: the backbone's own
         self.neck = build_neck(config, num_features)
+
+    def set_image_size(self, side: int) -> None:
+        """Take pictures of ``side`` x ``side`` from now on, with the same parameters.
+
+        Raises:
+            CairnError: The size does not suit the backbone.
+        """
+        set_image_size(self.backbone, side)
 
     def features(self, images_BCHW: Tensor) -> Tensor:
         """Return the pooled features (B, F) before the neck, float32."""
@@ -54,13 +58,11 @@ class Embedder(nn.Module):
             pooled = self.features(images_BCHW.flatten(0, 1))
             return pooled.reshape(-1, images_BCHW.shape[1], pooled.shape[1]).mean(dim=1)
         images_BCHW = images_BCHW.contiguous(memory_format=torch.channels_last)
-        features = self.backbone.forward_features(images_BCHW)  # type: ignore[operator]
-        if features.ndim == 4:
-            if getattr(self.backbone, "output_fmt", "NCHW") == "NHWC":  # Swin and its kin
-                features = features.permute(0, 3, 1, 2)
-            return self.pool(features)  # type: ignore[no-any-return]
-        tokens: Tensor = self.backbone.forward_head(features, pre_logits=True)  # type: ignore[operator]
-        return tokens.float()
+        features: Tensor = self.backbone.forward_features(images_BCHW)  # type: ignore[operator]
+        if self.pool is None:
+            own: Tensor = self.backbone.forward_head(features, pre_logits=True)  # type: ignore[operator]
+            return own.float()
+        return normalized(self.backbone, self.pool(positions(self.backbone, features))).float()
 
     def project(self, features_BF: Tensor) -> Tensor:
         """Return embeddings (B, D) of unit length for pooled features."""
@@ -75,104 +77,66 @@ class Embedder(nn.Module):
 def build(config: ModelConfig) -> Embedder:
     """Return the embedder that ``config`` describes, with its weights loaded where it names some.
 
+    ``weights`` may be ``imagenet`` or a safetensors file in timm's names, for the backbone, or a
+    Cairn model folder, for the whole embedder.
+
     Raises:
         CairnError: Unknown backbone, a switch it does not have, weights that do not fit or cannot
             be had.
     """
     model = assemble(config, pretrained=config.weights == "imagenet")
-    if config.weights is not None and config.weights != "imagenet":
-        _load_backbone(model.backbone, Path(config.weights))
+    if config.weights is None or config.weights == "imagenet":
+        return model
+    source = Path(config.weights)
+    if not source.is_dir():
+        fit_backbone(model.backbone, read_weights(source), where=source)
+        return model
+    read_config(source)
+    weights = read_weights(source / "model.safetensors")
+    check_fit(model.state_dict(), weights, where=source)
+    model.load_state_dict(weights)
     return model
 
 
 def assemble(config: ModelConfig, *, pretrained: bool = False) -> Embedder:
     """Return the architecture of ``config``; weights are random unless ``pretrained``."""
-    backbone = _backbone(config, pretrained=pretrained)
-    for module in backbone.modules():
-        if isinstance(module, GlobalContext):
-            module.reset()  # timm's ResNet re-initialises every convolution after construction
-    num_features = backbone.num_features
-    assert isinstance(num_features, int)
-    return Embedder(backbone, num_features, config)
+    backbone = build_backbone(config, pretrained=pretrained)
+    return Embedder(backbone, pooled_width(backbone, config.pool), config)
 
 
-def _backbone(config: ModelConfig, *, pretrained: bool) -> nn.Module:
-    arguments = dict(config.backbone_args)
-    if config.gc:
-        blocks = arguments.get("block_args") or {}
-        arguments["block_args"] = {**blocks, "attn_layer": _global_context}
-    if config.backbone == "resnext_small":
-        if pretrained:
-            raise CairnError("resnext_small has no ImageNet weights", where="model.weights")
-    elif not timm.is_model(config.backbone):
-        raise CairnError(
-            f"no backbone {config.backbone!r}",
-            where="model.backbone",
-            todo=nearest(config.backbone, [*timm.list_models(), "resnext_small"])[:200],
-        )
-    elif config.gc and not _is_resnet(config.backbone):
-        raise CairnError(
-            f"{config.backbone} has no residual blocks that take a Global Context block",
-            where="model.gc",
-            todo="set model.gc = false, or choose a backbone of timm's ResNet family",
-        )
-    try:
-        if config.backbone == "resnext_small":
-            backbone = ResNet(Bottleneck, num_classes=0, **{**SMALL, **arguments})
-        else:
-            backbone = timm.create_model(
-                config.backbone, pretrained=pretrained, num_classes=0, **arguments
-            )
-    except (OSError, RuntimeError, TypeError, ValueError, AssertionError) as error:
-        reason = str(error).partition("\n")[0][:200]
-        raise CairnError(
-            f"cannot make {config.backbone}: {reason}",
-            where="model",
-            todo="without a network, download the weights elsewhere and give "
-            "model.weights = 'file.safetensors'"
-            if pretrained
-            else "check model.backbone_args",
-        ) from error
-    assert isinstance(backbone, nn.Module)
-    return backbone
+def resolve(config: ModelConfig) -> ModelConfig:
+    """Return ``config`` with every preprocess setting said that it left to its weights.
+
+    Where it names weights, what it leaves out of ``image_size``, ``mean``, ``std``,
+    ``interpolation`` and ``crop_pct`` is what timm states for that backbone, and with a Cairn model
+    folder what that model was trained with (``resize`` too); what it says stays. Without weights
+    the defaults hold.
+    """
+    if config.weights is None:
+        return config
+    source = Path(config.weights)
+    if config.weights != "imagenet" and source.is_dir():
+        own = read_config(source).preprocess.model_dump()
+    elif timm.is_model(config.backbone):
+        own = _published(config.backbone)
+    else:
+        return config
+    said = config.preprocess.model_dump(include=config.preprocess.model_fields_set)
+    preprocess = Preprocess.model_validate({**own, **said})
+    return config.model_copy(update={"preprocess": preprocess})
 
 
-def _global_context(channels: int, **_: Any) -> GlobalContext:
-    """Make the block for timm, which also hands over device and dtype (None here)."""
-    return GlobalContext(channels)
-
-
-def _is_resnet(name: str) -> bool:
-    return inspect.signature(timm.model_entrypoint(name)).return_annotation in (ResNet, "ResNet")
-
-
-def _load_backbone(backbone: nn.Module, path: Path) -> None:
-    """Load a safetensors file in timm's names; classifier and Global Context may be absent."""
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    try:
-        weights = load_file(path)
-    except (OSError, SafetensorError) as error:
-        raise CairnError(f"cannot read the weights: {error}", where=path) from None
-    own = backbone.state_dict()
-    fresh = {
-        f"{name}.{key}"
-        for name, module in backbone.named_modules()
-        if isinstance(module, GlobalContext)
-        for key in module.state_dict()
+def _published(backbone: str) -> dict[str, Any]:
+    """Return what timm states about the input of a backbone's weights, in `Preprocess` words."""
+    stated = timm.get_pretrained_cfg(backbone)
+    if stated is None:
+        return {}
+    own: dict[str, Any] = {
+        "image_size": stated.input_size[-1],
+        "mean": stated.mean,
+        "std": stated.std,
+        "crop_pct": stated.crop_pct,
     }
-    missing = [
-        k
-        for k in own
-        if k not in weights and k not in fresh and not k.endswith("num_batches_tracked")
-    ]
-    misfit = [k for k, v in weights.items() if k in own and own[k].shape != v.shape]
-    if missing or misfit:
-        raise CairnError(
-            f"the weights do not fit: {len(missing)} missing (such as {missing[:2]}), "
-            f"{len(misfit)} of another shape (such as {misfit[:2]})",
-            where=path,
-            todo="check model.backbone and model.backbone_args",
-        )
-    backbone.load_state_dict({k: v.float() for k, v in weights.items() if k in own}, strict=False)
+    if stated.interpolation in get_args(Preprocess.model_fields["interpolation"].annotation):
+        own["interpolation"] = stated.interpolation
+    return own
