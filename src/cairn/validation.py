@@ -187,10 +187,15 @@ def score(
 def tail_warning(lines: Sequence[Mapping[str, Any]]) -> str | None:
     """Return a warning where crowded landmarks bought the best GAP at the sparse ones' expense.
 
-    The best scored epoch is compared with each one before it: GAP rose, but the accuracy of
-    landmarks with at most ten training photographs fell by more than chance explains (one-sided
-    test of two shares, as if their queries were different ones, which errs on the side of silence;
-    5 % over all comparisons together, Bonferroni).
+    The best scored epoch is compared with each one before it. A warning needs both:
+
+    - The sparse landmarks' own GAP fell. The bins add up to GAP, so that more than the whole of its
+      rise then came from the crowded ones.
+    - Their accuracy fell by more than chance explains: a one-sided test of two shares with Yates'
+      correction, 5 % over all comparisons together (Bonferroni). It takes the two epochs' queries
+      for different ones, though they are the same, which errs on the side of silence.
+
+    Sparse are landmarks with at most ten training photographs.
 
     Args:
         lines: Of metrics.jsonl, in order.
@@ -202,30 +207,35 @@ def tail_warning(lines: Sequence[Mapping[str, Any]]) -> str | None:
     if not scored:
         return None
     place, best = max(enumerate(scored), key=lambda item: item[1]["val_gap"])
-    earlier = scored[:place]
-    queries, now = _sparse(best)
-    if not earlier or not queries:
+    now = _sparse(best)
+    costly = [line for line in scored[:place] if _sparse(line).gap > now.gap]
+    if not costly or not now.queries:
         return None
-    reference = max(earlier, key=lambda line: _sparse(line)[1])
-    then = _sparse(reference)[1]
-    pooled = (then + now) / 2
-    spread = math.sqrt(2 * pooled * (1 - pooled) / queries)
-    bound = NormalDist().inv_cdf(1 - _DOUBT / len(earlier))
-    if then - now <= bound * spread:
+    reference = max(costly, key=lambda line: _sparse(line).accuracy)
+    then = _sparse(reference)
+    pooled = (then.accuracy + now.accuracy) / 2
+    spread = math.sqrt(2 * pooled * (1 - pooled) / now.queries)
+    bound = NormalDist().inv_cdf(1 - _DOUBT / place)
+    if then.accuracy - now.accuracy - 1 / now.queries <= bound * spread:
         return None
     return (
         f"warning: crowded landmarks buy the gain: since epoch {reference['epoch']} GAP rose from "
         f"{reference['val_gap']:.3f} to {best['val_gap']:.3f} (epoch {best['epoch']}), but "
-        f"landmarks with at most {_SPARSE} training photographs fell from {then:.3f} to {now:.3f} "
-        f"accuracy ({queries} queries); try sampling.kind = 'sqrt', head.size_margin = [0.05, 0.5] "
-        "or head.logit_adjustment = 1"
+        f"landmarks with at most {_SPARSE} training photographs fell from {then.accuracy:.3f} to "
+        f"{now.accuracy:.3f} accuracy and from {then.gap:.3f} to {now.gap:.3f} GAP "
+        f"({now.queries} queries); try sampling.kind = 'sqrt', head.size_margin = [0.05, 0.5] or "
+        "head.logit_adjustment = 1"
     )
 
 
-def _sparse(line: Mapping[str, Any]) -> tuple[int, float]:
-    """Return number and accuracy of the queries of sparse landmarks."""
+def _sparse(line: Mapping[str, Any]) -> BinScore:
+    """Return the scores over the queries of sparse landmarks: their bins as one."""
     names = [name for name, high in metrics.SIZE_BINS if high is not None and high <= _SPARSE]
-    found = [line["val_by_size"][name] for name in names if name in line["val_by_size"]]
-    queries = sum(one["queries"] for one in found)
-    right = sum(one["queries"] * one["accuracy"] for one in found)
-    return queries, right / queries if queries else 0.0
+    bins = [BinScore(**line["val_by_size"][name]) for name in names if name in line["val_by_size"]]
+    queries = sum(one.queries for one in bins)
+    total = max(queries, 1)
+    return BinScore(
+        queries,
+        accuracy=sum(one.queries * one.accuracy for one in bins) / total,
+        gap=sum(one.queries * one.gap for one in bins) / total,
+    )

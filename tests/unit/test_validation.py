@@ -135,11 +135,13 @@ def test_a_capped_gallery_keeps_every_landmark(cap: int) -> None:
     assert set(split.gallery) <= set(split.train)
 
 
-def line(epoch: int, gap: float, sparse: float, queries: int = 200) -> dict[str, Any]:
-    half = queries // 2
+def line(
+    epoch: int, gap: float, sparse: float, queries: int = 200, sparse_gap: float | None = None
+) -> dict[str, Any]:
+    few = {"accuracy": sparse, "gap": sparse / 2 if sparse_gap is None else sparse_gap}
     by_size = {
-        "3-5": {"queries": half, "accuracy": sparse, "gap": 0.1},
-        "6-10": {"queries": half, "accuracy": sparse, "gap": 0.1},
+        "3-5": {"queries": queries // 2, **few},
+        "6-10": {"queries": queries - queries // 2, **few},
         ">50": {"queries": 900, "accuracy": gap, "gap": gap},
     }
     return {"epoch": epoch, "val_gap": gap, "val_accuracy": gap, "val_by_size": by_size}
@@ -149,7 +151,15 @@ def test_crowded_landmarks_that_buy_the_gain_are_told() -> None:
     text = tail_warning([line(1, 0.2, 0.2), line(2, 0.3, 0.5), {"epoch": 3}, line(4, 0.4, 0.3)])
     assert text is not None
     assert "since epoch 2 GAP rose from 0.300 to 0.400 (epoch 4)" in text
-    assert "fell from 0.500 to 0.300 accuracy (200 queries)" in text
+    assert "fell from 0.500 to 0.300 accuracy and from 0.250 to 0.150 GAP (200 queries)" in text
+    assert "sampling.kind = 'sqrt'" in text
+
+
+def test_few_queries_warn_only_where_nearly_all_are_lost() -> None:
+    """Fisher's exact test: 2 of 2 lost has a chance of 1/6, 3 of 3 of 1/20, 5 of 5 of 1/252."""
+    for queries, told in ((2, False), (3, False), (5, True)):
+        lines = [line(1, 0.2, 1.0, queries), line(2, 0.3, 0.0, queries)]
+        assert (tail_warning(lines) is not None) is told, queries
 
 
 @pytest.mark.parametrize(
@@ -163,6 +173,8 @@ def test_crowded_landmarks_that_buy_the_gain_are_told() -> None:
         [line(1, 0.2, 0.50), line(2, 0.3, 0.45)],  # ten queries of 200: chance
         [line(1, 0.2, 0.5, queries=20), line(2, 0.3, 0.3, queries=20)],  # four of twenty: chance
         [line(1, 0.2, 0.0, queries=0), line(2, 0.3, 0.0, queries=0)],
+        [line(1, 0.2, 0.5), line(2, 0.3, 0.0, queries=0)],  # none of them can be read any more
+        [line(1, 0.2, 0.6, sparse_gap=0.2), line(2, 0.3, 0.3, sparse_gap=0.25)],  # less, but surer
     ],
 )
 def test_chance_and_common_gains_do_not_cry_wolf(lines: list[dict[str, Any]]) -> None:
