@@ -50,3 +50,37 @@ def test_little_to_draw_is_no_error(tmp_path: Path, lines: list[dict[str, Any]])
     pixels = drawn(tmp_path / "run", lines)
     assert pixels.shape[0] > 300
     assert len(np.unique(pixels)) > 2
+
+
+SPARSE, CROWDED = (0x44, 0x01, 0x54), (0xB0, 0xDD, 0x2F)  # viridis at 0 and 0.88
+
+
+def by_size(epoch: int, *names: str) -> dict[str, Any]:
+    return {
+        "epoch": epoch,
+        "val_gap": 0.3,
+        "val_accuracy": 0.4,
+        "val_by_size": {name: {"queries": 9, "accuracy": 0.5, "gap": 0.2} for name in names},
+    }
+
+
+def test_landmarks_by_size_are_drawn_below(tmp_path: Path) -> None:
+    pixels = drawn(tmp_path / "run", [by_size(e, "1", ">50") for e in (1, 2)])
+    middle = pixels.shape[0] // 2
+    for colour in (SPARSE, CROWDED):
+        assert share(pixels[:middle], colour) == 0
+        for part in np.array_split(pixels[middle:], 2, axis=1):
+            assert share(part, colour) > 30
+    alone = drawn(tmp_path / "alone", [by_size(e, "1") for e in (1, 2)])
+    assert share(alone, CROWDED) == 0
+
+
+def test_stages_are_parted_and_named(tmp_path: Path) -> None:
+    """The dotted lines and the names are dark grey, as are only the edges of letters else."""
+    grey = (0x55, 0x55, 0x55)
+    lines: list[dict[str, Any]] = [
+        {"epoch": e, "loss": 1.0, "stage": 1 + e // 3, "stage_name": ""} for e in range(1, 6)
+    ]
+    parted = drawn(tmp_path / "two", lines)
+    single = drawn(tmp_path / "one", [{**line, "stage": 1} for line in lines])
+    assert share(parted, grey) > share(single, grey) + 40
