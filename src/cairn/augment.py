@@ -33,6 +33,7 @@ Box = tuple[float, float, float, float]
 """Left, top, right, low; as shares of the photograph's width and height."""
 
 _WHOLE: Box = (0.0, 0.0, 1.0, 1.0)
+_LONGEST = 4  # times the shorter side: beyond it the ends are cut off before the middle is scaled
 _ENLARGED = 0.875
 """A training crop may be enlarged by 1 / 0.875 from a coarser scale of the decoder; crops of small
 photographs are enlarged by more. It saves a quarter of the time on 1600 x 1200 (docs/log.md)."""
@@ -70,8 +71,7 @@ def eval_transform(preprocess: Preprocess) -> Callable[[Image.Image], Float32]:
     scale_3, shift_3 = normalisation(preprocess)
 
     def view(image: Image.Image, *, crop: bool) -> Float32:
-        box = _center_box(image, preprocess.crop_pct) if crop else _WHOLE
-        pixels = cut(image, box, preprocess)
+        pixels = _center_crop(image, preprocess) if crop else cut(image, _WHOLE, preprocess)
         values = pixels * scale_3[:, None, None]
         values += shift_3[:, None, None]
         return values
@@ -112,9 +112,7 @@ def cut(image: Image.Image, box: Box, preprocess: Preprocess) -> Pixels:
     left, right = _span(box[0], box[2], image.width)
     top, low = _span(box[1], box[3], image.height)
     side = preprocess.image_size
-    source = torch.from_numpy(np.array(np.asarray(image)[top:low, left:right])).permute(2, 0, 1)
-    small = F.interpolate(source[None], (side, side), mode=preprocess.interpolation, antialias=True)
-    return small[0].contiguous().numpy()
+    return _resample(np.asarray(image)[top:low, left:right], side, side, preprocess)
 
 
 def change_table(changes: Sequence[Change]) -> Float32:
@@ -171,10 +169,31 @@ def decode_size(preprocess: Preprocess, box: Box) -> tuple[int, int]:
     return math.ceil(side / (box[2] - box[0])), math.ceil(side / (box[3] - box[1]))
 
 
-def _center_box(image: Image.Image, crop_pct: float) -> Box:
-    side = min(image.size) * crop_pct
-    across, down = side / image.width / 2, side / image.height / 2
-    return 0.5 - across, 0.5 - down, 0.5 + across, 0.5 + down
+def _center_crop(image: Image.Image, preprocess: Preprocess) -> Pixels:
+    """Return the middle of the photograph scaled by its shorter side, uint8 (3, S, S).
+
+    Sides are rounded as torchvision's Resize and CenterCrop round them: weights learned with those,
+    and half a pixel shows in the embeddings of small photographs.
+    """
+    side = preprocess.image_size
+    pixels_HWC = np.asarray(image)
+    short = min(image.size)
+    if max(image.size) > _LONGEST * short:
+        spare_h, spare_w = (max(0, n - _LONGEST * short) // 2 for n in pixels_HWC.shape[:2])
+        pixels_HWC = pixels_HWC[spare_h : len(pixels_HWC) - spare_h]
+        pixels_HWC = pixels_HWC[:, spare_w : pixels_HWC.shape[1] - spare_w]
+    kept = math.floor(side / preprocess.crop_pct)
+    height, width = (kept * n // short for n in pixels_HWC.shape[:2])
+    top, left = round((height - side) / 2), round((width - side) / 2)
+    whole = _resample(pixels_HWC, height, width, preprocess)
+    return whole[:, top : top + side, left : left + side]
+
+
+def _resample(pixels_HWC: Pixels, height: int, width: int, preprocess: Preprocess) -> Pixels:
+    """Return the picture at another size with antialiasing, uint8 (3, height, width)."""
+    source = torch.from_numpy(np.array(pixels_HWC)).permute(2, 0, 1)[None]
+    small = F.interpolate(source, (height, width), mode=preprocess.interpolation, antialias=True)
+    return small[0].contiguous().numpy()
 
 
 def _random_box(config: AugmentConfig, rng: np.random.Generator) -> Box:

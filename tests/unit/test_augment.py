@@ -105,6 +105,30 @@ def test_squash_shows_all_and_crop_the_middle() -> None:
     np.testing.assert_array_equal(both, np.stack([crop, squash]))
 
 
+@pytest.mark.parametrize("size", [(90, 60), (61, 83), (256, 64)])
+@pytest.mark.parametrize("crop_pct", [1.0, 0.875])
+def test_the_centre_crop_is_torchvision_s(size: tuple[int, int], crop_pct: float) -> None:
+    from torchvision import transforms
+
+    preprocess = Preprocess(image_size=32, resize="crop", crop_pct=crop_pct, **RAW)
+    image = noise(*size)
+    usual = transforms.Compose(
+        [
+            transforms.Resize(int(32 / crop_pct)),
+            transforms.CenterCrop(32),
+            transforms.ToTensor(),
+        ]
+    )
+    np.testing.assert_allclose(eval_transform(preprocess)(image), usual(image), atol=2.01 / 255)
+
+
+def test_a_strip_s_centre_crop_is_its_middle() -> None:
+    image = flat((0, 0, 0), (4000, 4))
+    image.paste((255, 255, 255), (1990, 0, 2010, 4))
+    preprocess = Preprocess(image_size=16, resize="crop", **RAW)
+    np.testing.assert_array_equal(eval_transform(preprocess)(image), 1)
+
+
 def test_crop_pct_keeps_its_share_of_the_shorter_side() -> None:
     """A white square of 20 in a black 40 x 80: half of the shorter side is all white."""
     image = flat((0, 0, 0), (80, 40))
