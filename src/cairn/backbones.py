@@ -69,7 +69,9 @@ def build_backbone(config: ModelConfig, *, pretrained: bool = False) -> nn.Modul
                 num_classes=0,
                 **arguments,
             )
-    except (OSError, RuntimeError, TypeError, ValueError, AssertionError) as error:
+    except CairnError:
+        raise
+    except Exception as error:  # a constructor with arguments not its own raises nearly anything
         reason = str(error).partition("\n")[0][:200]
         raise CairnError(
             f"cannot make {config.backbone}: {reason}",
