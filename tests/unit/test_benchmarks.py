@@ -11,6 +11,7 @@ SMALL = {
     "search.py": ["--gallery", "2000", "--queries", "4", "--k", "5", "--repeats", "1"],
     "embed.py": ["--side", "32", "--images", "8", "--rounds", "1"],
     "input.py": ["--side", "32", "--images", "2", "--rounds", "1"],
+    "sampling.py": ["--photographs", "500", "--landmarks", "20", "--rounds", "1"],
     "train.py": ["--side", "32", "--batch", "4", "--steps", "1", "--rounds", "1"],
 }
 
