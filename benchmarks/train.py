@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable
 from typing import cast
 
+import numpy as np
 import torch
 from pytorch_metric_learning.losses import ArcFaceLoss
 
@@ -70,7 +71,7 @@ def cairn_step(
     settings = TrainConfig()
     config = ModelConfig(backbone=backbone, gc=gc)
     model = build(config).to(images.device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
-    head = build_head(HeadConfig(), config.dimension, LANDMARKS).to(images.device)
+    head = build_head(HeadConfig(), config.dimension, np.full(LANDMARKS, 10)).to(images.device)
     optimizer = build_optimizer(model, head, settings, backbone_rate=1.0)
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
 

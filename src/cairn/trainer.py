@@ -25,7 +25,7 @@ from cairn.domain import Float32, Int64
 from cairn.embed import encode_all
 from cairn.engine import autocast
 from cairn.errors import CairnError
-from cairn.heads import ArcFace, build_head
+from cairn.heads import build_head
 from cairn.loading import TrainBatch, train_batches
 from cairn.manifest import Manifest
 from cairn.model import Embedder, build
@@ -55,7 +55,8 @@ class Trainer:
         self.paths = manifest.paths
         torch.manual_seed(recipe.seed)
         self.model: Embedder = build(recipe.model).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.head = build_head(recipe.head, recipe.model.dimension, len(self.landmarks)).to(device)
+        counts = np.bincount(self.labels[list(self.split.train)], minlength=len(self.landmarks))
+        self.head = build_head(recipe.head, recipe.model.dimension, counts).to(device)
         self.optimizer = build_optimizer(
             self.model,
             self.head,
@@ -97,7 +98,7 @@ class Trainer:
             self._fit_neck(features_NF, found, (*split.train, *split.spare))
             with torch.inference_mode():
                 embeddings = model.project(features_NF).cpu().numpy()
-        if self.recipe.model.weights is not None and isinstance(self.head, ArcFace):
+        if self.recipe.model.weights is not None:
             known = np.isin(found, split.train)
             self.head.place(embeddings[known], self.labels[found[known]])
         result = self._score(embeddings, found)
@@ -164,9 +165,7 @@ class Trainer:
                 total_steps=settings.epochs * num_steps,
             ),
         )
-        if isinstance(head, ArcFace):
-            warmup = self.recipe.head.margin_warmup_epochs
-            head.margin = self.recipe.head.margin * (min(progress / warmup, 1) if warmup else 1)
+        head.set_epoch(progress)
         labels = torch.from_numpy(self.labels[batch.rows]).to(self.device)
         with autocast(self.device, settings.precision):
             embeddings = self.model(batch.images)

@@ -18,7 +18,10 @@ FIXED = (
     "cairn.penalty.penalty_table",
     "cairn.model.build",
     "cairn.heads.ArcFace",
+    "cairn.heads.CosFace",
+    "cairn.heads.NormalizedSoftmax",
     "cairn.heads.Softmax",
+    "cairn.heads.SubCenterArcFace",
 )
 
 

@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -54,7 +55,7 @@ def test_a_model_comes_back_to_the_bit(original: Embedder, folder: Path) -> None
 
 
 def test_the_head_and_its_landmarks_are_kept(original: Embedder, tmp_path: Path) -> None:
-    head = build_head(HeadConfig(), 8, 2)
+    head = build_head(HeadConfig(), 8, np.full(2, 2))
     save_model(tmp_path / "m", original, CONFIG, head=head, landmarks=["故宫", "tower"])
     assert json.loads((tmp_path / "m" / "landmarks.json").read_text("utf-8")) == ["故宫", "tower"]
     weights = load_file(tmp_path / "m" / "head.safetensors")
@@ -79,7 +80,7 @@ def test_the_fingerprint_follows_what_is_computed_not_where_it_lies(
     moved = tmp_path / "elsewhere" / "m"
     shutil.copytree(folder, moved)
     assert model_fingerprint(moved) == own
-    head = build_head(HeadConfig(), 8, 2)
+    head = build_head(HeadConfig(), 8, np.full(2, 2))
     save_model(tmp_path / "head", original, CONFIG, head=head, landmarks=["a", "b"], facts={"x": 1})
     assert model_fingerprint(tmp_path / "head") == own, "the head is no part of the embedding"
     named = CONFIG.model_copy(update={"weights": "pretrained.safetensors"})

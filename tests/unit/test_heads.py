@@ -84,6 +84,7 @@ def test_margin_lowers_the_logit_everywhere_and_monotonically() -> None:
 def test_softmax_is_cross_entropy() -> None:
     embeddings, labels = _inputs(3)
     head = Softmax(32, 10, scale=4.0)
+    assert head.bias is not None
     logits = 4.0 * embeddings @ head.weight.T + head.bias
     expected = torch.nn.functional.cross_entropy(logits, labels)
     torch.testing.assert_close(head(embeddings, labels), expected)
@@ -91,14 +92,14 @@ def test_softmax_is_cross_entropy() -> None:
 
 @pytest.mark.parametrize("kind", ["arcface", "softmax"])
 def test_labels_must_be_int64(kind: str) -> None:
-    head = build_head(HeadConfig.model_validate({"kind": kind}), 32, 10)
+    head = build_head(HeadConfig.model_validate({"kind": kind}), 32, np.full(10, 2))
     with pytest.raises(CairnError, match="int64"):
         head(_inputs()[0], torch.zeros(16, dtype=torch.int32))
 
 
 def test_one_landmark_is_refused() -> None:
     with pytest.raises(CairnError, match="at least two"):
-        build_head(HeadConfig(), 32, 1)
+        build_head(HeadConfig(), 32, np.ones(1, np.int64))
 
 
 def test_many_landmarks_are_counted_in_int64() -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 import torch
 
@@ -36,7 +37,7 @@ def test_the_schedule_without_warmup_and_beyond_its_end() -> None:
 
 
 def test_every_parameter_is_in_one_group_and_vectors_do_not_decay() -> None:
-    model, head = assemble(MODEL), build_head(HeadConfig(), 8, 4)
+    model, head = assemble(MODEL), build_head(HeadConfig(), 8, np.full(4, 2))
     config = TrainConfig(weight_decay=0.1, neck_rate=0.5, learning_rate=2.0, backbone_rate=0.25)
     optimizer = build_optimizer(model, head, config, loaded=True)
     known = [p for group in optimizer.param_groups for p in group["params"]]
@@ -59,7 +60,7 @@ def test_every_parameter_is_in_one_group_and_vectors_do_not_decay() -> None:
 
 def test_a_step_of_nesterov_by_hand() -> None:
     """v = g, then p - lr * (g + momentum * v): the first step has no past."""
-    model, head = assemble(MODEL), build_head(HeadConfig(), 8, 4)
+    model, head = assemble(MODEL), build_head(HeadConfig(), 8, np.full(4, 2))
     config = TrainConfig(weight_decay=0, momentum=0.9, learning_rate=0.1)
     optimizer = build_optimizer(model, head, config, loaded=False)
     before = head.weight.detach().clone()
@@ -71,7 +72,7 @@ def test_a_step_of_nesterov_by_hand() -> None:
 
 def test_momentum_may_be_off() -> None:
     config = TrainConfig(momentum=0)
-    optimizer = build_optimizer(assemble(MODEL), build_head(HeadConfig(), 8, 4), config,
+    optimizer = build_optimizer(assemble(MODEL), build_head(HeadConfig(), 8, np.full(4, 2)), config,
                                 loaded=False)  # fmt: skip
     assert not any(group["nesterov"] for group in optimizer.param_groups)
 
