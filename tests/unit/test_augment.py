@@ -299,10 +299,10 @@ def test_pictures_of_hardly_a_pixel_have_an_input(size: tuple[int, int], resize:
 @pytest.mark.parametrize(
     ("settings", "expected"),
     [
-        ({"resize": "squash"}, 100),
-        ({"resize": "squash", "crop_pct": 0.5}, 100),
-        ({"resize": "crop", "crop_pct": 0.8}, 125),
-        ({"resize": "both", "crop_pct": 0.8}, 125),
+        ({"resize": "squash"}, 130),
+        ({"resize": "squash", "crop_pct": 0.5}, 130),
+        ({"resize": "crop", "crop_pct": 0.8}, 163),
+        ({"resize": "both", "crop_pct": 0.8}, 163),
     ],
 )
 def test_the_decoder_keeps_the_detail_that_is_looked_at(
