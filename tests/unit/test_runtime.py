@@ -67,6 +67,42 @@ def test_every_backend_gives_the_model_s_embeddings_for_any_batch(
     assert run.description.startswith("PyTorch" if backend == "torch" else "OpenVINO")
 
 
+@pytest.mark.parametrize(
+    ("backbone", "arguments", "pool"),
+    [
+        ("vit_tiny_patch16_224", {"embed_dim": 32, "depth": 2, "num_heads": 2}, "avg"),
+        ("vit_small_patch16_dinov3", {"embed_dim": 32, "depth": 2, "num_heads": 2}, "own"),
+        (
+            "swin_tiny_patch4_window7_224",
+            {"embed_dim": 16, "depths": (2, 1), "num_heads": (1, 2), "window_size": 4},
+            "gem",
+        ),
+    ],
+)
+def test_transformers_run_on_openvino_at_another_size_than_the_weights(
+    backbone: str, arguments: dict[str, object], pool: str
+) -> None:
+    """Position embeddings are resampled and windows shifted and padded; batches stay free."""
+    settings = {"backbone": backbone, "backbone_args": arguments, "pool": pool, "gc": False}
+    config = ModelConfig.model_validate(
+        {**settings, "dimension": 16, "preprocess": {"image_size": 48}}
+    )
+    torch.manual_seed(0)
+    module = build(config).eval()
+    with torch.no_grad():  # far enough from its start that the pictures come out apart
+        for parameter in module.parameters():
+            parameter.add_(torch.randn_like(parameter), alpha=0.2)
+    images = np.random.default_rng(1).standard_normal((5, 3, 48, 48), dtype=np.float32)
+    with torch.no_grad():
+        want = module(torch.from_numpy(images)).numpy()
+    assert (want[1:] * want[:-1]).sum(axis=1).max() < 0.995
+    run = module_runtime(module, config.preprocess, backend="openvino")
+    assert run.description.startswith("OpenVINO"), run.description
+    for start, stop in [(0, 5), (4, 5), (1, 3)]:
+        got = run(images[start:stop])
+        assert (got * want[start:stop]).sum(axis=1).min() >= FAITHFUL - 0.001
+
+
 def test_openvino_neither_forks_nor_reports_home(model_dir: Path, tmp_path: Path) -> None:
     code = (
         "import os, sys; from pathlib import Path\n"
