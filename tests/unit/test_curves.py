@@ -60,7 +60,10 @@ def by_size(epoch: int, *names: str) -> dict[str, Any]:
         "epoch": epoch,
         "val_gap": 0.3,
         "val_accuracy": 0.4,
-        "val_by_size": {name: {"queries": 9, "accuracy": 0.5, "gap": 0.2} for name in names},
+        "val_by_size": {
+            name: {"queries": 9, "accuracy": 0.5 + 0.1 * place, "gap": 0.2 - 0.1 * place}
+            for place, name in enumerate(names)
+        },
     }
 
 
@@ -75,6 +78,29 @@ def test_landmarks_by_size_are_drawn_below(tmp_path: Path) -> None:
     assert share(alone, CROWDED) == 0
 
 
+def test_runs_without_sizes_have_one_row(tmp_path: Path) -> None:
+    plain = drawn(tmp_path / "plain", [{"epoch": e, "val_gap": 0.3} for e in (1, 2)])
+    sized = drawn(tmp_path / "sized", [by_size(e, "1") for e in (1, 2)])
+    assert plain.shape[1] == sized.shape[1]
+    assert plain.shape[0] < 0.6 * sized.shape[0]
+
+
+def test_the_epoch_that_is_kept_is_circled(tmp_path: Path) -> None:
+    """GAP is as good as level; the circle adds its colour at the left or at the right end."""
+    found = {}
+    for kept in (0, 3):
+        gaps = [0.5001 if epoch == kept else 0.5 for epoch in range(4)]
+        pixels = drawn(
+            tmp_path / str(kept),
+            [{"epoch": e, "val_gap": gap, "val_accuracy": 1.0} for e, gap in enumerate(gaps)],
+        )
+        rows = slice(pixels.shape[0] * 2 // 5, pixels.shape[0] * 3 // 5)  # about a score of 0.5
+        panel = pixels[rows, pixels.shape[1] // 2 :]
+        found[kept] = [share(part, GAP) for part in np.array_split(panel, 2, axis=1)]
+    assert found[0][0] > found[3][0] + 20
+    assert found[3][1] > found[0][1] + 20
+
+
 def test_stages_are_parted_and_named(tmp_path: Path) -> None:
     """The dotted lines and the names are dark grey, as are only the edges of letters else."""
     grey = (0x55, 0x55, 0x55)
@@ -84,3 +110,12 @@ def test_stages_are_parted_and_named(tmp_path: Path) -> None:
     parted = drawn(tmp_path / "two", lines)
     single = drawn(tmp_path / "one", [{**line, "stage": 1} for line in lines])
     assert share(parted, grey) > share(single, grey) + 40
+
+
+def test_many_stages_of_long_names_find_room(tmp_path: Path) -> None:
+    lines: list[dict[str, Any]] = [
+        {"epoch": e, "loss": 1.0, "learning_rate": 0.1, "stage": e, "stage_name": "name " * 20}
+        for e in range(1, 31)
+    ]
+    shape = drawn(tmp_path / "long", lines).shape
+    assert shape == drawn(tmp_path / "short", [{**line, "stage_name": "x"} for line in lines]).shape
