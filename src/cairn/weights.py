@@ -10,6 +10,7 @@ import ssl
 import sys
 import urllib.error
 import urllib.request
+import warnings
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -96,7 +97,9 @@ def fit_backbone(backbone: nn.Module, weights: Mapping[str, Tensor], *, where: o
     )
     if adapt is not None:
         try:
-            weights = adapt(dict(weights), backbone)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # torch on the strides of timm's resampling
+                weights = adapt(dict(weights), backbone)
         except (AttributeError, AssertionError, KeyError, RuntimeError, ValueError) as error:
             raise _misfit(f"{type(error).__name__}: {error}", where) from None
     heads = _classifiers(backbone)

@@ -4,10 +4,11 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from cairn.config import ModelConfig
+from cairn.checkpoint import save_model
+from cairn.config import ModelConfig, Preprocess
 from cairn.errors import CairnError
 from cairn.layers import GlobalContext
-from cairn.model import assemble, build
+from cairn.model import assemble, build, resolve
 
 
 def _small(**changes: object) -> ModelConfig:
@@ -26,7 +27,7 @@ def test_the_house_model_has_a_context_block_in_every_residual_block() -> None:
 
 
 @pytest.mark.parametrize("gc", [True, False])
-@pytest.mark.parametrize("pool", ["gem", "avg"])
+@pytest.mark.parametrize("pool", ["gem", "gem-fixed", "avg", "own"])
 def test_embeddings_have_unit_length(gc: bool, pool: str) -> None:
     model = build(_small(gc=gc, pool=pool)).eval()
     assert any(isinstance(m, GlobalContext) for m in model.modules()) is gc
@@ -110,13 +111,40 @@ def test_weights_from_a_file_start_a_model_with_context_blocks(tmp_path: Path) -
     torch.testing.assert_close(model.backbone.state_dict()["conv1.weight"], expected)
 
 
-def test_weights_that_do_not_fit_are_refused(tmp_path: Path) -> None:
-    path = tmp_path / "weights.safetensors"
-    save_file({"conv1.weight": torch.zeros(1)}, path)
-    with pytest.raises(CairnError, match="do not fit"):
-        build(_small(weights=str(path)))
-    with pytest.raises(CairnError, match="cannot read"):
-        build(_small(weights=str(tmp_path / "absent.safetensors")))
+SWIN = "swin_base_patch4_window12_384.ms_in22k_ft_in1k"
+
+
+@pytest.mark.parametrize("weights", ["imagenet", "some.safetensors"])
+def test_what_a_recipe_leaves_out_is_the_weights_own_and_what_it_says_stays(weights: str) -> None:
+    own = resolve(ModelConfig(backbone=SWIN, gc=False, weights=weights)).preprocess
+    assert (own.image_size, own.crop_pct, own.interpolation) == (384, 1.0, "bicubic")
+    vit = ModelConfig(backbone="vit_tiny_patch16_224.augreg_in21k", gc=False, weights=weights)
+    own = resolve(vit).preprocess
+    assert (own.image_size, own.mean, own.std) == (224, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
+    assert (own.crop_pct, own.interpolation, own.resize) == (0.9, "bicubic", "squash")
+
+    said = Preprocess(image_size=96, mean=(0.485, 0.456, 0.406), interpolation="bilinear")
+    mixed = resolve(vit.model_copy(update={"preprocess": said}))
+    assert (mixed.preprocess.image_size, mixed.preprocess.interpolation) == (96, "bilinear")
+    assert mixed.preprocess.mean == (0.485, 0.456, 0.406), "said, though it is the default"
+    assert mixed.preprocess.std == (0.5, 0.5, 0.5)
+    assert resolve(mixed) == mixed
+    assert (mixed.backbone, mixed.weights) == (vit.backbone, weights)
+
+
+def test_without_published_weights_the_defaults_hold() -> None:
+    scratch = ModelConfig(backbone="vit_tiny_patch16_224", gc=False)
+    assert resolve(scratch) == scratch
+    house = _small(weights="some.safetensors")
+    assert resolve(house) == house
+
+
+def test_an_earlier_model_hands_on_its_preprocessing(tmp_path: Path) -> None:
+    pre = Preprocess(image_size=32, resize="crop", mean=(0.1, 0.2, 0.3), crop_pct=0.8)
+    earlier = _small(dimension=8, preprocess=pre)
+    save_model(tmp_path / "m", build(earlier), earlier)
+    later = _small(dimension=8, weights=str(tmp_path / "m"), preprocess={"image_size": 64})
+    assert resolve(later).preprocess == pre.model_copy(update={"image_size": 64})
 
 
 def test_center_keeps_the_backbones_dimension() -> None:
