@@ -1,6 +1,9 @@
 """Small inputs that many tests share."""
 
+import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,6 +12,7 @@ from PIL import Image
 
 from cairn.config import Recipe
 from cairn.manifest import Manifest
+from cairn.state import state_path
 
 torch.set_num_threads(min(2, torch.get_num_threads()))  # OMP_NUM_THREADS=1 stays one
 
@@ -84,3 +88,31 @@ def tiny_recipe() -> Recipe:
             "validation": {"share": 0.2},
         }
     )
+
+
+@pytest.fixture(scope="session")
+def assert_same_state() -> Callable[[Path, Path], None]:
+    """Compares two run folders: weights, momenta and averages bit by bit, and all but the times."""
+
+    def told(folder: Path) -> list[dict[str, Any]]:
+        text = (folder / "metrics.jsonl").read_text("utf-8")
+        lines = [json.loads(line) for line in text.splitlines()]
+        timed = ("seconds", "images_per_s")
+        return [{k: v for k, v in line.items() if k not in timed} for line in lines]
+
+    def equal(one: Any, two: Any, where: str) -> None:
+        if isinstance(one, torch.Tensor):
+            assert torch.equal(one, two), where
+        elif isinstance(one, dict):
+            assert one.keys() == two.keys(), where
+            for key in one:
+                equal(one[key], two[key], f"{where}.{key}")
+        else:
+            assert one == two, where
+
+    def compare(ours: Path, theirs: Path) -> None:
+        one, two = (torch.load(state_path(run), weights_only=True) for run in (ours, theirs))
+        equal(one, two, "state")
+        assert told(ours) == told(theirs)
+
+    return compare

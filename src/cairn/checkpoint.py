@@ -30,7 +30,7 @@ def save_model(
     model: nn.Module,
     config: ModelConfig,
     *,
-    head: nn.Module | None = None,
+    head: nn.Module | Mapping[str, torch.Tensor] | None = None,
     landmarks: Sequence[str] = (),
     facts: Mapping[str, Any] | None = None,
     replace: bool = False,
@@ -41,7 +41,7 @@ def save_model(
         folder: Where to; must not hold anything yet.
         model: The embedder.
         config: What built it.
-        head: Its head, kept for stages that use the landmark centres.
+        head: Its head or the head's state, kept for stages that use the landmark centres.
         landmarks: Landmark ids in the order of the head's rows.
         facts: Lines for the card, such as data, epochs and scores.
         replace: Take the place of an older model folder.
@@ -99,8 +99,9 @@ def model_fingerprint(folder: Path) -> str:
     return digest.hexdigest()[:16]
 
 
-def _plain(module: nn.Module) -> dict[str, torch.Tensor]:
-    return {k: v.detach().cpu().contiguous() for k, v in module.state_dict().items()}
+def _plain(module: nn.Module | Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    state = module.state_dict() if isinstance(module, nn.Module) else module
+    return {name: values.detach().cpu().contiguous() for name, values in state.items()}
 
 
 def _card(config: ModelConfig, facts: Mapping[str, Any]) -> str:

@@ -98,7 +98,7 @@ def _settings(
         factor = config.backbone_rate * config.layer_decay ** depth.get(name, 0) if old else 1.0
         yield parameter, factor, parameter.ndim > 1 and name not in spared
     for module, factor in ((model.neck, config.neck_rate), (model.pool, 1.0), (head, 1.0)):
-        for parameter in module.parameters():
+        for parameter in module.parameters() if module is not None else ():  # a pool of its own
             yield parameter, factor, parameter.ndim > 1
 
 

@@ -9,6 +9,9 @@ from __future__ import annotations
 
 import datetime as dt
 import os
+import threading
+import time
+import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
@@ -18,7 +21,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch import distributed as dist
+from torch.distributed.distributed_c10d import PrefixStore, Store
+from torch.distributed.rendezvous import rendezvous
 
+from cairn.ahead import num_processors
 from cairn.errors import CairnError
 
 T = TypeVar("T")
@@ -26,6 +32,10 @@ T = TypeVar("T")
 _NEEDED = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
 _TIMEOUT = dt.timedelta(hours=2)
 """How long processes wait for one another: the first one scores a validation while others wait."""
+
+_WAIT_FOR_MAIN_S = 10.0
+_JOIN_WITHIN_S = 600.0
+_GREET_EVERY_S = 0.02
 
 
 @contextmanager
@@ -53,11 +63,13 @@ def process_group(device: str = "auto") -> Iterator[str]:
             todo="start it as torchrun --nproc-per-node N -m cairn train ...",
         )
     own = _own_device(device)
+    backend = "gloo"
     if own.startswith("cuda"):
         torch.cuda.set_device(torch.device(own))
-        dist.init_process_group("cpu:gloo,cuda:nccl", timeout=_TIMEOUT)
-    else:
-        dist.init_process_group("gloo", timeout=_TIMEOUT)
+        backend = "cpu:gloo,cuda:nccl"
+    store, number, count = next(iter(rendezvous("env://", timeout=_TIMEOUT)))
+    fresh = PrefixStore(_session(store, number, count), store)
+    dist.init_process_group(backend, store=fresh, rank=number, world_size=count, timeout=_TIMEOUT)
     yield own
     dist.destroy_process_group()  # not after an error: the others might be gone, and it would wait
 
@@ -81,7 +93,19 @@ def is_main() -> bool:
 
 def num_restarts() -> int:
     """Return how often torchrun has started the run anew after a process was lost."""
-    return _from_environment("TORCHELASTIC_RESTART_COUNT", 0)
+    return int(exchange([_from_environment("TORCHELASTIC_RESTART_COUNT", 0)]).max())
+
+
+def launch() -> str:
+    """Return torchrun's name of this launch, which stays when it starts anew; "" for none."""
+    name = os.environ.get("TORCHELASTIC_RUN_ID", "")
+    return "" if name == "none" else name
+
+
+def share_of_processors(workers: int) -> int:
+    """Return how many threads this process may use; 0 asks for its share of the machine's."""
+    local = _from_environment("LOCAL_WORLD_SIZE", 1) if size() > 1 else 1
+    return workers or max(num_processors() // local, 1)
 
 
 def broadcast(value: T) -> T:
@@ -164,6 +188,54 @@ def total(tensor: Tensor) -> Tensor:
 def barrier() -> None:
     """Wait until all processes are here."""
     exchange([0])
+
+
+def let_main_speak() -> None:
+    """Wait, in processes but the first, until a fault that all have met has been told once.
+
+    The first tells it and ends, whereupon the launcher ends the others. Where nothing ends them,
+    the fault is this process's own, and it may speak.
+    """
+    if not is_main():
+        threading.Event().wait(_WAIT_FOR_MAIN_S)
+
+
+def _session(store: Store, number: int, count: int) -> str:
+    """Return a name that the processes alive now, and none before them, share.
+
+    torchrun keeps its store when it starts processes anew, and a process that is quick would read
+    the addresses of those that are gone. So each greets with a word of its own, and the first
+    answers with that word until it is thanked.
+    """
+    own, begun = uuid.uuid4().hex, time.monotonic()
+    store.set(f"cairn/greeting/{number}", own)
+    awaited = set(range(1, count)) if number == 0 else {0}
+    session = own
+    while awaited:
+        for other in sorted(awaited):
+            if number == 0:
+                greeting = _read(store, f"cairn/greeting/{other}")
+                store.set(f"cairn/answer/{other}", greeting + own)
+                arrived = _read(store, f"cairn/thanks/{other}") == own
+            else:
+                answer = _read(store, f"cairn/answer/{number}")
+                arrived, session = answer.startswith(own), answer.removeprefix(own)
+            if arrived:
+                awaited.remove(other)
+        if awaited and time.monotonic() - begun > _JOIN_WITHIN_S:
+            raise CairnError(
+                f"process {min(awaited)} has not come within {_JOIN_WITHIN_S:.0f} s",
+                where=f"process {number}",
+                todo="look for its own message; start as many processes as torchrun was told",
+            )
+        threading.Event().wait(_GREET_EVERY_S if awaited else 0)
+    if number:
+        store.set(f"cairn/thanks/{number}", session)
+    return session
+
+
+def _read(store: Store, key: str) -> str:
+    return store.get(key).decode() if store.check([key]) else ""
 
 
 def _own_device(device: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterable, Iterator, Sized
+from collections.abc import Callable, Iterable, Iterator, Sized
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -16,23 +16,31 @@ def say(message: str) -> None:
     print(message, file=sys.stderr, flush=True)
 
 
-def track(items: Iterable[T], description: str, *, total: int | None = None) -> Iterator[T]:
+def track(
+    items: Iterable[T],
+    description: str,
+    *,
+    total: int | None = None,
+    size: Callable[[T], int] = lambda _: 1,
+) -> Iterator[T]:
     """Yield ``items`` while showing how far the loop is.
 
     Args:
         items: What to go through.
         description: What the loop does, in a word or two.
-        total: The number of items; taken from ``len(items)`` where it has one.
+        total: The sum of their sizes; taken from ``len(items)`` where it has one.
+        size: What an item counts for, such as the photographs of a batch.
     """
     if total is None and isinstance(items, Sized):
         total = len(items)
     if sys.stderr.isatty():
-        yield from _bar(items, description, total)
+        yield from _bar(items, description, total, size)
         return
     start = last = time.monotonic()
     done = 0
-    for done, item in enumerate(items, start=1):
+    for item in items:
         yield item
+        done += size(item)
         now = time.monotonic()
         if now - last >= _LINE_EVERY_S:
             last = now
@@ -41,21 +49,36 @@ def track(items: Iterable[T], description: str, *, total: int | None = None) -> 
             say(f"{description}: {done}{f' of {total}' if total else ''} ({rate:.1f}/s{left})")
 
 
-def _bar(items: Iterable[T], description: str, total: int | None) -> Iterator[T]:
+def _bar(
+    items: Iterable[T], description: str, total: int | None, size: Callable[[T], int]
+) -> Iterator[T]:
     from rich.console import Console
     from rich.progress import (
         BarColumn,
         MofNCompleteColumn,
         Progress,
+        ProgressColumn,
+        Task,
         TextColumn,
         TimeRemainingColumn,
     )
+    from rich.text import Text
+
+    class Speed(ProgressColumn):
+        """How many a second."""
+
+        def render(self, task: Task) -> Text:
+            return Text(f"{task.speed:.0f}/s" if task.speed else "")
 
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
+        Speed(),
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        yield from bar.track(items, total=total, description=description)
+        task = bar.add_task(description, total=total)
+        for item in items:
+            yield item
+            bar.advance(task, size(item))

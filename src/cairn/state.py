@@ -1,12 +1,14 @@
-"""The state of a training run between two epochs: all that a resumed run takes up again.
+"""The state of a training run between two steps: all that a resumed run takes up again.
 
-Beside weights and momenta it holds the state of torch's random generators, which layers such as
-dropout and stochastic depth draw from. Order and augmentation need none (`cairn.sampling`).
+It holds weights, momenta and averages whole, however many processes share them, and how far the run
+is. It needs no random generator: order and augmentation derive from the seed and the epoch
+(`cairn.sampling`), what layers such as dropout draw from these and the step (`cairn.training`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from pickle import UnpicklingError
@@ -14,21 +16,39 @@ from typing import Any, Protocol
 
 import torch
 
+from cairn import processes
 from cairn.errors import CairnError
 from cairn.runs import atomic_write
 
 
 @dataclass
 class State:
-    """How far a run is; ``epoch`` counts the finished epochs.
+    """How far a run is.
 
-    ``epoch`` is -1 before the model was prepared for the first; ``stale`` counts the scored epochs
-    since the best.
+    Attributes:
+        stage: The stage under way, counted from 0.
+        stage_start: Finished epochs when that stage began.
+        epoch: Finished epochs of all stages; -1 before the model was prepared for the first.
+        step: Steps taken in the epoch under way.
+        loss_sum: Loss of the photographs of that epoch so far, summed.
+        num_seen: How many they are.
+        seconds: How long their steps took.
+        best_gap: Highest validation GAP of the run; -1 before one is known.
+        best_epoch: Finished epochs when it was scored.
+        stage_gap: Highest validation GAP of the stage.
+        stale: Scored epochs of the stage since then.
     """
 
+    stage: int = 0
+    stage_start: int = 0
     epoch: int = -1
+    step: int = 0
+    loss_sum: float = 0.0
+    num_seen: int = 0
+    seconds: float = 0.0
     best_gap: float = -1.0
     best_epoch: int = -1
+    stage_gap: float = -1.0
     stale: int = 0
 
 
@@ -36,7 +56,7 @@ class Part(Protocol):
     """Model, head, optimiser, average: what gives its state and takes it up."""
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the state."""
+        """Return the state, whole in the first process."""
 
     def load_state_dict(self, state_dict: dict[str, Any], /) -> object:
         """Take up a state."""
@@ -48,31 +68,42 @@ def state_path(folder: Path) -> Path:
 
 
 def save_state(path: Path, state: State, parts: Mapping[str, Part]) -> None:
-    """Write the state of a run, whole or not at all."""
-    values = {
-        "state": asdict(state),
-        "random": torch.get_rng_state(),
-        "cuda_random": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
-        **{name: part.state_dict() for name, part in parts.items()},
-    }
-    with atomic_write(path) as temporary:
-        torch.save(values, temporary)
+    """Write the state of a run, whole or not at all; every process calls, the first writes."""
+    values: dict[str, Any] = {name: part.state_dict() for name, part in parts.items()}
+    if processes.is_main():
+        with atomic_write(path) as temporary:
+            torch.save({"state": asdict(state), **values}, temporary)
 
 
-def load_state(path: Path, parts: Mapping[str, Part], *, device: torch.device) -> State:
-    """Return the state in ``path``, having given ``parts`` and the random generators theirs.
+def load_state(path: Path, parts: Mapping[str, Part]) -> State:
+    """Return the state in ``path``, having given ``parts`` theirs.
 
     Raises:
         CairnError: The file is damaged, or of other parts.
     """
-    try:
-        values = torch.load(path, weights_only=True, map_location=device)
+    with _refusing(path):
+        values = torch.load(path, weights_only=True, map_location="cpu")
         for name, part in parts.items():
             part.load_state_dict(values[name])
-        torch.set_rng_state(values["random"].cpu())
-        for index, random in enumerate(values["cuda_random"][: torch.cuda.device_count()]):
-            torch.cuda.set_rng_state(random.cpu(), index)
         return State(**values["state"])
+
+
+def peek_state(path: Path) -> State:
+    """Return how far the run is whose state lies in ``path``, without weights.
+
+    Raises:
+        CairnError: The file is damaged.
+    """
+    with _refusing(path):
+        values = torch.load(path, weights_only=True, map_location="cpu", mmap=True)
+        return State(**values["state"])
+
+
+@contextmanager
+def _refusing(path: Path) -> Iterator[None]:
+    """Put into words what a damaged or unfit file leads to."""
+    try:
+        yield
     except (
         OSError,
         EOFError,

@@ -9,17 +9,17 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-import torch
-
+from cairn import processes
 from cairn.config import Recipe
 from cairn.curves import draw_curves
 from cairn.engine import pick_device
 from cairn.errors import CairnError
 from cairn.manifest import Manifest
 from cairn.progress import say
-from cairn.runs import new_run, provenance, read_json, require_absent, write_json
 from cairn.state import state_path
-from cairn.trainer import Trainer
+from cairn.training import Trainer
+from cairn.training.data import stage_manifests
+from cairn.training.folder import begin_run, lost_run, made_of, require_seen, resume_run
 
 
 def train(
@@ -32,92 +32,50 @@ def train(
 ) -> Path:
     """Train and return the run folder; the best model lies in its ``model/``.
 
+    Under torchrun every process calls this; the first writes and speaks. When torchrun starts the
+    processes anew because one was lost, they take up the state saved last, without ``resume``.
+
     Args:
         recipe: What to train and how.
         manifest: Images; train rows are learned from, some of them and of the nonlandmark rows
             are held out to be scored on after each epoch.
         out: The run folder; by default a fresh ``runs/<date>-<name>``.
         resume: Continue the run in ``out``, or the newest of that recipe's name.
-        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
+        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``; under torchrun without a number.
 
     Raises:
         CairnError: Nothing to learn from, another recipe or other data than the run to resume
             had, or a loss that is no longer finite.
+        KeyboardInterrupt: Asked to stop by Ctrl-C or SIGTERM; the state is saved where steps are
+            under way.
     """
-    target = pick_device(device)
-    folder = _open_run(recipe, manifest, out=out, resume=resume, device=target)
-    if (folder / "model").is_dir():
-        say(f"{folder} is finished already")
-        return folder
-    say(f"run folder: {folder}")
-    try:
-        trainer = Trainer(recipe, manifest, folder, target)
-        trainer.restore()
-        trainer.run()
-    except CairnError:
-        if not resume and not state_path(folder).is_file():
-            shutil.rmtree(folder)  # nothing was learned: leave the place free for the next try
-        raise
-    draw_curves(folder)
-    trainer.publish()
+    with processes.process_group(device) as own:
+        target = pick_device(own)
+        others = stage_manifests(recipe)
+        parts = made_of(recipe, manifest, others)
+        found: Path | None = None
+        lost = lost_run(out, parts)
+        again = resume or lost is not None
+        if processes.is_main():
+            found = (
+                resume_run(lost or out, parts) if again else begin_run(out, parts, device=target)
+            )
+        folder, finished = processes.broadcast((found, found and (found / "model").is_dir()))
+        assert folder is not None
+        if processes.is_main():
+            say(f"{folder} is finished already" if finished else f"run folder: {folder}")
+        if finished:
+            return folder
+        require_seen(folder)
+        try:
+            trainer = Trainer(recipe, manifest, folder, target, others=others)
+            trainer.restore()
+            trainer.run()
+        except CairnError:
+            if processes.is_main() and not again and not state_path(folder).is_file():
+                shutil.rmtree(folder)  # nothing was learned: leave the place free for the next try
+            raise
+        if processes.is_main():
+            draw_curves(folder)
+        trainer.publish()
     return folder
-
-
-def _open_run(
-    recipe: Recipe, manifest: Manifest, *, out: Path | None, resume: bool, device: torch.device
-) -> Path:
-    """Return the run folder: a fresh one, or the one to resume after checking that it fits."""
-    made_of = {"recipe": recipe.model_dump(mode="json"), "data": manifest.fingerprint}
-    if not resume:
-        if out is None:
-            folder = new_run(Path("runs"), recipe.name)
-        else:
-            require_absent(out)
-            out.mkdir(parents=True, exist_ok=True)
-            folder = out
-        write_json(folder / "config.json", made_of)
-        write_json(
-            folder / "provenance.json",
-            provenance(
-                data=manifest.fingerprint,
-                seed=recipe.seed,
-                threads=torch.get_num_threads(),
-                device=torch.cuda.get_device_name(device) if device.type == "cuda" else str(device),
-            ),
-        )
-        return folder
-    folder = out or _newest_run(recipe.name)
-    if not (folder / "config.json").is_file():
-        raise CairnError(
-            "no run to resume here: it has no config.json",
-            where=folder.absolute(),
-            todo="give the folder of a run as --out, or leave out --resume",
-        )
-    recorded = read_json(folder / "config.json")
-    if recorded != made_of:
-        same = isinstance(recorded, dict) and recorded.get("recipe") == made_of["recipe"]
-        part = "data" if same else "recipe"
-        raise CairnError(
-            f"the run was started with another {part}",
-            where=folder / "config.json",
-            todo="start a fresh run without --resume, or give the same recipe, overrides and data",
-        )
-    return folder
-
-
-def _newest_run(name: str) -> Path:
-    found = [path.parent for path in Path("runs").glob("*/config.json") if _name(path) == name]
-    if not found:
-        raise CairnError(
-            f"no run of {name!r} to resume",
-            where=Path("runs").absolute(),
-            todo="leave out --resume",
-        )
-    return max(found, key=lambda path: (path / "config.json").stat().st_mtime)
-
-
-def _name(path: Path) -> object:
-    """Return the name of the recipe that a run's config.json records; None where it is none."""
-    values = read_json(path)
-    recipe = values.get("recipe") if isinstance(values, dict) else None
-    return recipe.get("name") if isinstance(recipe, dict) else None

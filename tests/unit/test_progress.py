@@ -47,6 +47,16 @@ def test_a_slow_loop_tells_how_far_it_is(
     assert capsys.readouterr().err == "read: 2 (0.2/s)\n", "without a total, no time left"
 
 
+def test_items_count_for_their_size(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = iter(float(second) for second in range(0, 600, 6))
+    monkeypatch.setattr("cairn.progress.time.monotonic", lambda: next(now))
+    batches = [[1, 2, 3], [4, 5, 6]]
+    assert list(track(batches, "epoch 1", total=12, size=len)) == batches
+    assert capsys.readouterr().err == "epoch 1: 6 of 12 (0.5/s, 12 s left)\n"
+
+
 class Terminal(io.StringIO):
     def isatty(self) -> bool:
         return True

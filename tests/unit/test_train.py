@@ -1,28 +1,30 @@
 import json
 import os
 import signal
-import subprocess
-import sys
-import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file
 
-from cairn.checkpoint import load_model, model_fingerprint
+from cairn.checkpoint import load_model, model_fingerprint, read_config
 from cairn.config import Recipe
 from cairn.errors import CairnError
+from cairn.loading import train_batches
 from cairn.manifest import Manifest
 from cairn.necks import Whitened
 from cairn.runs import write_json
-from cairn.train import _newest_run, train
-from cairn.trainer import Trainer
+from cairn.state import peek_state, state_path
+from cairn.train import train
+from cairn.training import Trainer
+from cairn.training.folder import newest_run
+from cairn.training.learner import Learner
 from cairn.validation import Score
 
 
-def _lines(folder: Path) -> list[dict[str, float]]:
+def _lines(folder: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
 
 
@@ -89,45 +91,165 @@ def test_resume_refuses_another_recipe(
         train(other, pictures, out=finished, resume=True)
 
 
-def test_killed_and_resumed_equals_uninterrupted(
-    finished: Path, pictures: Manifest, tiny_recipe: Recipe, tmp_path: Path
+class KilledError(Exception):
+    """Stands for a kill: nothing of the run's own handles it."""
+
+
+def _kill_at(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    """Let the step of that number, counted from 1 over the run, be the one that kills it."""
+    taken, step = [0], Learner.step
+
+    def dying(self: Learner, *args: Any, **kwargs: Any) -> torch.Tensor:
+        taken[0] += 1
+        if taken[0] == number:
+            raise KilledError
+        return step(self, *args, **kwargs)
+
+    monkeypatch.setattr(Learner, "step", dying)
+
+
+@pytest.fixture(scope="module")
+def staged_recipe(tiny_recipe: Recipe) -> Recipe:
+    """Three stages of two epochs of four steps, with all that a state must hold."""
+    values = tiny_recipe.model_dump()
+    values["model"]["backbone_args"]["drop_path_rate"] = 0.3
+    values["train"] |= {"epochs": 2, "accumulate": 2, "checkpoint_steps": 1, "warmup_epochs": 0.5}
+    values["stages"] = [
+        {"name": "first", "train": {"freeze": ["backbone.layer1"]}},
+        {
+            "name": "larger",
+            "model": {"preprocess": {"image_size": 48}},
+            "head": {"margin": 0.1, "scale": 20.0},
+            "train": {"optimizer": "adamw", "learning_rate": 0.001},
+        },
+        {"name": "plain", "train": {"ema": 0.0, "freeze": ["head", "backbone"]}},
+    ]
+    return Recipe.model_validate(values)
+
+
+@pytest.fixture(scope="module")
+def staged(
+    pictures: Manifest, staged_recipe: Recipe, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    return train(staged_recipe, pictures, out=tmp_path_factory.mktemp("run") / "whole")
+
+
+@pytest.mark.parametrize("number", [1, 3, 5, 9, 14, 17, 24])
+def test_killed_at_any_step_and_resumed_equals_uninterrupted(
+    pictures: Manifest,
+    staged_recipe: Recipe,
+    staged: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    assert_same_state: Callable[[Path, Path], None],
+    number: int,
 ) -> None:
-    """kill -9 in the middle of an epoch, then --resume: the same weights, bit by bit."""
-    recipe_path, run = tmp_path / "recipe.json", tmp_path / "run"
-    recipe_path.write_text(tiny_recipe.model_dump_json())
-    code = (
-        f"import sys, torch; torch.set_num_threads({torch.get_num_threads()})\n"
-        "from pathlib import Path\n"
-        "from cairn.config import Recipe\nfrom cairn.manifest import Manifest\n"
-        "from cairn.train import train\n"
-        "recipe = Recipe.model_validate_json(Path(sys.argv[1]).read_text())\n"
-        "train(recipe, Manifest.read(Path(sys.argv[2])), out=Path(sys.argv[3]),"
-        " resume=sys.argv[4] == 'resume')\n"
+    """In the middle of an epoch, at the first step of one, of a stage, and at the last of all."""
+    with monkeypatch.context() as patched:
+        _kill_at(patched, number)
+        with pytest.raises(KilledError):
+            train(staged_recipe, pictures, out=tmp_path / "run")
+    train(staged_recipe, pictures, out=tmp_path / "run", resume=True)
+    assert_same_state(tmp_path / "run", staged)
+
+
+def test_a_resumed_epoch_decodes_only_what_is_left(
+    pictures: Manifest, staged_recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patched:
+        _kill_at(patched, 4)
+        with pytest.raises(KilledError):
+            train(staged_recipe, pictures, out=tmp_path / "run")
+    steps: list[int] = []
+    shown = train_batches
+
+    def counting(paths: Any, parts: Any, *args: Any, **kwargs: Any) -> Any:
+        steps.append(len(parts))
+        return shown(paths, parts, *args, **kwargs)
+
+    monkeypatch.setattr("cairn.training.showing.train_batches", counting)
+    train(staged_recipe, pictures, out=tmp_path / "run", resume=True)
+    assert steps == [2, 8, 8, 8, 8, 8], "three of four steps of two parts were taken already"
+
+
+def test_stages_change_what_they_say(staged: Path, staged_recipe: Recipe) -> None:
+    lines = _lines(staged)
+    assert [line["epoch"] for line in lines] == list(range(7))
+    assert [line["stage"] for line in lines] == [1, 1, 1, 2, 2, 3, 3]
+    assert lines[-1]["stage_name"] == "plain"
+    assert lines[3]["learning_rate"] <= 0.001 < lines[1]["learning_rate"]
+    assert all(line["images_per_s"] > 0 for line in lines[1:])
+    log = (staged / "train.log").read_text()
+    assert "stage 2 of 3 (larger): 2 epochs of 25 photographs at 48 px" in log
+    assert "stage 3 of 3 (plain)" in log
+    assert "frozen: head, backbone" in log
+
+
+def test_the_best_model_has_the_size_of_its_stage(
+    pictures: Manifest, staged_recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gaps = iter([0.1, 0.2, 0.3, 0.5, 0.4, 0.3, 0.2])
+    monkeypatch.setattr(Trainer, "_score", lambda *_: Score(next(gaps), 0.5))
+    folder = train(staged_recipe, pictures, out=tmp_path / "run")
+    assert read_config(folder / "model").preprocess.image_size == 48
+    assert "best: epoch 3, validation GAP 0.5000" in (folder / "train.log").read_text()
+
+
+def test_frozen_parts_stay_as_they_are(
+    pictures: Manifest, staged_recipe: Recipe, tmp_path: Path
+) -> None:
+    trainer = Trainer(staged_recipe, pictures, tmp_path, torch.device("cpu"))
+    trainer.state.epoch = 0
+    before = {k: v.clone() for k, v in trainer.learner.model.state_dict().items()}
+    trainer._train_epoch()
+    after = trainer.learner.model.state_dict()
+    frozen = [name for name in before if name.startswith("backbone.layer1.")]
+    assert any("running_mean" in name for name in frozen)
+    assert all(torch.equal(before[name], after[name]) for name in frozen)
+    assert not torch.equal(
+        before["backbone.layer2.0.bn1.running_mean"], after["backbone.layer2.0.bn1.running_mean"]
     )
-    data = pictures.root / "manifest.parquet"
-    command = [sys.executable, "-c", code, str(recipe_path), str(data), str(run)]
-    environment = {**os.environ, "PYTHONWARNINGS": "ignore"}
-    process = subprocess.Popen([*command, "fresh"], env=environment, stderr=subprocess.DEVNULL)
-    log = run / "metrics.jsonl"
-    deadline = time.monotonic() + 120
-    while not (log.is_file() and len(log.read_text().splitlines()) >= 2):
-        assert process.poll() is None
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    assert not (run / "model").exists()
-    subprocess.run([*command, "resume"], env=environment, check=True, timeout=120)
-    assert "resumed after epoch" in (run / "train.log").read_text()
-    for kind in ("model", "head"):
-        whole = load_file(finished / "model" / f"{kind}.safetensors")
-        again = load_file(run / "model" / f"{kind}.safetensors")
-        assert whole.keys() == again.keys()
-        for name, values in whole.items():
-            assert torch.equal(values, again[name]), name
-    ours = [{k: line.get(k) for k in ("epoch", "loss", "val_gap")} for line in _lines(run)]
-    theirs = [{k: line.get(k) for k in ("epoch", "loss", "val_gap")} for line in _lines(finished)]
-    assert ours == theirs
+
+
+def test_patience_ends_the_stage_and_the_next_begins(
+    pictures: Manifest, staged_recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Trainer, "_score", lambda *_: Score(0.5, 0.5))
+    recipe = _changed(staged_recipe, train={"patience": 1, "epochs": 3})
+    folder = train(recipe, pictures, out=tmp_path / "run")
+    assert [line["stage"] for line in _lines(folder)] == [1, 1, 2, 2, 3, 3]
+    assert (folder / "train.log").read_text().count("stopped: no better validation GAP in 1") == 3
+
+
+def test_asked_to_stop_a_run_saves_where_it_is(
+    pictures: Manifest,
+    staged_recipe: Recipe,
+    staged: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    assert_same_state: Callable[[Path, Path], None],
+) -> None:
+    """SIGTERM in the middle of a step: the step is finished, the state saved, and nothing lost."""
+    recipe = _changed(staged_recipe, train={"checkpoint_steps": 1000})
+    step, before = Learner.step, signal.getsignal(signal.SIGTERM)
+
+    def interrupted(self: Learner, *args: Any, **kwargs: Any) -> torch.Tensor:
+        if os.environ.pop("CAIRN_TEST_STOP", None):
+            os.kill(os.getpid(), signal.SIGTERM)
+        return step(self, *args, **kwargs)
+
+    monkeypatch.setattr(Learner, "step", interrupted)
+    monkeypatch.setenv("CAIRN_TEST_STOP", "1")
+    with pytest.raises(KeyboardInterrupt):
+        train(recipe, pictures, out=tmp_path / "run")
+    assert signal.getsignal(signal.SIGTERM) == before
+    assert (
+        "asked to stop: saved after step 2 of epoch 1"
+        in (tmp_path / "run" / "train.log").read_text()
+    )
+    assert peek_state(state_path(tmp_path / "run")).step == 2
+    train(recipe, pictures, out=tmp_path / "run", resume=True)
+    assert_same_state(tmp_path / "run", staged)
 
 
 def test_unreadable_photographs_are_reported_and_left_out(
@@ -204,24 +326,6 @@ def test_a_run_killed_after_its_last_epoch_does_not_train_on(
     assert len(_lines(tmp_path)) == 2
 
 
-def test_layers_that_draw_at_random_resume_exactly(
-    pictures: Manifest, tiny_recipe: Recipe, tmp_path: Path
-) -> None:
-    arguments = {**tiny_recipe.model.backbone_args, "drop_path_rate": 0.5}
-    recipe = _changed(tiny_recipe, model={"backbone_args": arguments}, train={"epochs": 2})
-    whole = Trainer(recipe, pictures, tmp_path, torch.device("cpu"))
-    whole._prepare()
-    whole._finish_epoch(0, whole._train_epoch(0), None)
-    whole._train_epoch(1)
-    resumed = Trainer(recipe, pictures, tmp_path, torch.device("cpu"))
-    resumed.restore()
-    resumed._train_epoch(1)
-    for (name, ours), theirs in zip(
-        resumed.model.state_dict().items(), whole.model.state_dict().values(), strict=True
-    ):
-        assert torch.equal(ours, theirs), name
-
-
 def test_what_was_not_scored_is_not_said_to_be(
     pictures: Manifest, tiny_recipe: Recipe, tmp_path: Path
 ) -> None:
@@ -235,16 +339,15 @@ def test_what_was_not_scored_is_not_said_to_be(
 def test_a_loss_that_is_no_number_ends_the_run_at_once(
     pictures: Manifest, tiny_recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    trainer = Trainer(tiny_recipe, pictures, tmp_path, torch.device("cpu"))
     steps: list[int] = []
 
-    def step(*_: object) -> torch.Tensor:
+    def step(*_: object, **__: object) -> torch.Tensor:
         steps.append(1)
         return torch.tensor(float("nan"))
 
-    monkeypatch.setattr(trainer, "_step", step)
+    monkeypatch.setattr(Learner, "step", step)
     with pytest.raises(CairnError, match="the loss is nan in epoch 1") as caught:
-        trainer._train_epoch(0)
+        train(tiny_recipe, pictures, out=tmp_path / "run")
     assert "learning_rate" in caught.value.todo
     assert len(steps) == 1
 
@@ -278,7 +381,7 @@ def test_resume_takes_the_newest_run_of_that_very_name(
     ):
         write_json(tmp_path / "runs" / folder / "config.json", {"recipe": {"name": name}})
         os.utime(tmp_path / "runs" / folder / "config.json", (age, age))
-    assert _newest_run("demo") == Path("runs/2026-01-01-demo-2")
-    assert _newest_run("demo-x") == Path("runs/2026-01-03-demo-x")
+    assert newest_run("demo") == Path("runs/2026-01-01-demo-2")
+    assert newest_run("demo-x") == Path("runs/2026-01-03-demo-x")
     with pytest.raises(CairnError, match="no run of 'dem' to resume"):
-        _newest_run("dem")
+        newest_run("dem")

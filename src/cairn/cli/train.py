@@ -29,18 +29,30 @@ def train(
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
     as_json: Json = False,
 ) -> None:
-    """Train a model on the manifest's train rows; the run folder holds it in model/."""
+    """Train a model on the manifest's train rows; the run folder holds it in model/.
+
+    Several GPUs or machines: torchrun --nproc-per-node 4 --max-restarts 3 -m cairn train ...; a run
+    that loses a process goes on from its last state.
+    """
     from cairn.config import read_recipe
+    from cairn.errors import CairnError
     from cairn.manifest import Manifest
+    from cairn.processes import is_main, let_main_speak
     from cairn.progress import say
     from cairn.train import train as run
 
-    chosen = read_recipe(recipe, overrides or ())
     try:
+        chosen = read_recipe(recipe, overrides or ())
         folder = run(chosen, Manifest.read(data), out=out, resume=resume, device=device)
-    except KeyboardInterrupt:
-        say("interrupted; the same command with --resume goes on after the last whole epoch")
+    except CairnError:
+        let_main_speak()
         raise
+    except KeyboardInterrupt:
+        if is_main():
+            say("interrupted; the same command with --resume goes on where the state was saved")
+        raise
+    if not is_main():
+        return
     emit(
         {"run": str(folder), "model": str(folder / "model")},
         f"model: {folder / 'model'}\nnext:  cairn embed {folder / 'model'} {data} "
