@@ -6,7 +6,7 @@ package) or a file, and build on another (``base``). Unknown keys fail with the 
 
 from cairn.config.model import ModelConfig, Preprocess
 from cairn.config.read import builtin_recipes, read_recipe
-from cairn.config.recipe import Recipe, Stage
+from cairn.config.recipe import Recipe, Stage, merged
 from cairn.config.training import (
     AugmentConfig,
     HeadConfig,
@@ -28,6 +28,7 @@ __all__ = [
     "ValidationConfig",
     "Value",
     "builtin_recipes",
+    "merged",
     "parse_value",
     "read_recipe",
 ]
