@@ -125,20 +125,21 @@ def set_image_size(backbone: nn.Module, side: int) -> None:
         )
 
 
-def positions(backbone: nn.Module, features: Tensor) -> Tensor:
+def positions(backbone: nn.Module, features: Tensor | list[Tensor]) -> Tensor:
     """Return what ``backbone.forward_features`` gave as (B, C, H, W), for pooling over H and W.
 
-    Class and register tokens are left out; the patch tokens come as (B, C, N, 1).
+    Class and register tokens are left out; the patch tokens come as (B, C, N, 1). A few backbones
+    (CrossViT, EfficientViM) give a list of features, in which no one map is the last.
 
     Raises:
         CairnError: The backbone does not say which of its tokens are patches.
     """
-    if features.ndim == 4:
+    if isinstance(features, Tensor) and features.ndim == 4:
         if getattr(backbone, "output_fmt", "NCHW") == "NHWC":  # Swin and its kin
             return features.permute(0, 3, 1, 2)
         return features
     first = getattr(backbone, "num_prefix_tokens", None)
-    if features.ndim != 3 or first is None:
+    if isinstance(features, list) or features.ndim != 3 or first is None:
         raise CairnError(
             f"{type(backbone).__name__} does not tell which of its features are positions",
             where="model.pool",

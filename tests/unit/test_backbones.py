@@ -114,6 +114,38 @@ def test_every_built_in_recipe_assembles_for_all_its_stages(name: str) -> None:
         assert {k: v.shape for k, v in grown.state_dict().items()} == shapes, stage
 
 
+MODELS_PAGE = Path(__file__).resolve().parents[2] / "docs" / "models.md"
+
+
+def listed() -> dict[str, list[str]]:
+    """Return the rows of the page's table of recipes by name."""
+    rows = [
+        [cell.strip() for cell in line.strip("|").split("|")]
+        for line in MODELS_PAGE.read_text("utf-8").splitlines()
+        if line.startswith("| `") and line.count("|") == 7
+    ]
+    return {row[0].strip("`"): row[1:] for row in rows}
+
+
+def test_the_page_lists_every_backbone_of_the_experiment_table() -> None:
+    names = "resnext101 gc-resnext101 gc-resnext101-32x8d efficientnet-b3 efficientnet-b7 densenet"
+    assert {*names.split(), "focalnet", "swin", "nfnet", "dinov2", "dinov3"} <= set(listed())
+
+
+@pytest.mark.parametrize("name", listed())
+def test_the_page_says_of_a_recipe_what_it_is(name: str) -> None:
+    recipe = read_recipe(name)
+    model = resolve(recipe.model)
+    backbone, pool, weights, sizes, millions = listed()[name]
+    assert backbone == f"`{model.backbone}`" + " + GC" * model.gc
+    assert pool == model.pool
+    assert (weights == "scratch") == (model.weights is None)
+    stages = [resolve(stage.model).preprocess.image_size for stage in recipe.resolved()]
+    assert sizes == ", ".join(map(str, stages))
+    count = sum(p.numel() for p in assemble_on_meta(model).parameters())
+    assert millions == f"{count / 1e6:.1f}"
+
+
 def assemble_on_meta(settings: ModelConfig) -> Embedder:
     with torch.device("meta"):
         return assemble(settings)
@@ -160,9 +192,10 @@ def test_a_norm_behind_the_pooling_is_kept() -> None:
 
 def test_features_without_known_positions_need_the_backbones_own_pooling() -> None:
     nameless = nn.Identity()
-    with pytest.raises(CairnError, match="which of its features are positions") as caught:
-        positions(nameless, torch.zeros(1, 4, 8))
-    assert "own" in caught.value.todo
+    for features in (torch.zeros(1, 4, 8), [torch.zeros(1, 4, 8), torch.zeros(1, 2, 8)]):
+        with pytest.raises(CairnError, match="which of its features are positions") as caught:
+            positions(nameless, features)
+        assert "own" in caught.value.todo
     pooled = torch.ones(1, 4)
     assert normalized(nameless, pooled) is pooled
 
