@@ -192,8 +192,9 @@ def tail_warning(lines: Sequence[Mapping[str, Any]]) -> str | None:
     - The sparse landmarks' own GAP fell. The bins add up to GAP, so that more than the whole of its
       rise then came from the crowded ones.
     - Their accuracy fell by more than chance explains: a one-sided test of two shares with Yates'
-      correction, 5 % over all comparisons together (Bonferroni). It takes the two epochs' queries
-      for different ones, though they are the same, which errs on the side of silence.
+      correction, 5 % over all pairs of scored epochs so far (Bonferroni), as runs ask again after
+      each. It takes the two epochs' queries for different ones, though they are the same, which
+      errs on the side of silence.
 
     Sparse are landmarks with at most ten training photographs.
 
@@ -215,7 +216,7 @@ def tail_warning(lines: Sequence[Mapping[str, Any]]) -> str | None:
     then = _sparse(reference)
     pooled = (then.accuracy + now.accuracy) / 2
     spread = math.sqrt(2 * pooled * (1 - pooled) / now.queries)
-    bound = NormalDist().inv_cdf(1 - _DOUBT / place)
+    bound = NormalDist().inv_cdf(1 - _DOUBT / (place * (place + 1) / 2))
     if then.accuracy - now.accuracy - 1 / now.queries <= bound * spread:
         return None
     return (
