@@ -76,18 +76,29 @@ def recipe(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def alone(recipe: Path, pictures: Manifest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def photographs(pictures: Manifest, tmp_path_factory: pytest.TempPathFactory) -> Manifest:
+    """The pictures, some unreadable: processes get unequal parts, of one photograph and of none."""
+    root = tmp_path_factory.mktemp("flawed")
+    shutil.copytree(pictures.root, root, dirs_exist_ok=True)
+    for number in range(4):
+        (root / f"train/landmark{number}/1.jpg").write_bytes(b"no picture")
+        (root / f"train/landmark{number}/4.jpg").unlink()
+    return Manifest.read(root / "manifest.parquet")
+
+
+@pytest.fixture(scope="module")
+def alone(recipe: Path, photographs: Manifest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The run of one process, uninterrupted."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    folder = train(read_recipe(recipe), pictures, out=tmp_path_factory.mktemp("alone") / "run")
+    folder = train(read_recipe(recipe), photographs, out=tmp_path_factory.mktemp("alone") / "run")
     torch.set_num_threads(threads)
     return folder
 
 
 def _cairn(
     recipe: Path,
-    pictures: Manifest,
+    photographs: Manifest,
     out: Path,
     *options: str,
     processes: int = 1,
@@ -98,7 +109,7 @@ def _cairn(
     if processes > 1:
         launcher += ["-m", "torch.distributed.run", "--standalone"]
         launcher += ["--nproc-per-node", str(processes), "--max-restarts", str(restarts)]
-    data = str(pictures.root / "manifest.parquet")
+    data = str(photographs.root / "manifest.parquet")
     command = ["train", str(recipe), "--data", data, "-o", str(out), "--device", "cpu", *options]
     environment = {**os.environ, **told, "PYTHONWARNINGS": "ignore", "OMP_NUM_THREADS": "1"}
     return subprocess.run(
@@ -131,19 +142,19 @@ def _assert_close(ours: Path, theirs: Path) -> None:
 
 def test_killed_in_a_later_stage_and_resumed_through_the_command_line(
     recipe: Path,
-    pictures: Manifest,
+    photographs: Manifest,
     alone: Path,
     tmp_path: Path,
     assert_same_state: Callable[[Path, Path], None],
 ) -> None:
     """kill -9 in the middle of an epoch of stage 2, then --resume: the same, bit by bit."""
     out = tmp_path / "run"
-    killed = _cairn(recipe, pictures, out, DIE_AT="12")
+    killed = _cairn(recipe, photographs, out, DIE_AT="12")
     assert killed.returncode == -signal.SIGKILL
     assert not (out / "model").exists()
     left = peek_state(state_path(out))
     assert (left.stage, left.epoch, left.step) == (1, 2, 2)
-    resumed = _cairn(recipe, pictures, out, "--resume", "--json")
+    resumed = _cairn(recipe, photographs, out, "--resume", "--json")
     assert resumed.returncode == 0, resumed.stderr
     assert "resumed after epoch 2, step 2" in resumed.stderr
     assert json.loads(resumed.stdout)["model"] == str(out / "model")
@@ -152,12 +163,14 @@ def test_killed_in_a_later_stage_and_resumed_through_the_command_line(
 
 @pytest.fixture(scope="module")
 def together(
-    recipe: Path, pictures: Manifest, tmp_path_factory: pytest.TempPathFactory
+    recipe: Path, photographs: Manifest, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[Path, Path]:
     """The run of two processes, and a copy as a kill in its eighth step would have left it."""
     out = tmp_path_factory.mktemp("together")
     kept = str(out / "kept")
-    done = _cairn(recipe, pictures, out / "run", "--json", processes=2, KEEP_AT="8", KEEP_TO=kept)
+    done = _cairn(
+        recipe, photographs, out / "run", "--json", processes=2, KEEP_AT="8", KEEP_TO=kept
+    )
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["run"] == str(out / "run"), "one process speaks"
     return out / "run", out / "kept"
@@ -167,36 +180,38 @@ def test_two_processes_learn_what_one_does(together: tuple[Path, Path], alone: P
     run, _ = together
     assert "2 processes" in (run / "train.log").read_text()
     assert len(_lines(run)) == 5
+    told = [(folder / "train.log").read_text().count("unreadable, left") for folder in (run, alone)]
+    assert told == [8, 8], "each is told once, whoever met it"
     _assert_close(run, alone)
 
 
 def test_a_lost_process_loses_nothing(
     recipe: Path,
-    pictures: Manifest,
+    photographs: Manifest,
     together: tuple[Path, Path],
     tmp_path: Path,
     assert_same_state: Callable[[Path, Path], None],
 ) -> None:
     """One of two is killed in stage 2; torchrun starts both anew; all is as if nothing happened."""
     out = tmp_path / "run"
-    done = _cairn(recipe, pictures, out, processes=2, restarts=1, DIE_AT="12", DIE_RANK="1")
+    done = _cairn(recipe, photographs, out, processes=2, restarts=1, DIE_AT="12", DIE_RANK="1")
     assert done.returncode == 0, done.stderr
     assert "resumed after epoch 2, step 2" in (out / "train.log").read_text()
     assert_same_state(out, together[0])
 
 
 def test_one_process_goes_on_with_what_two_began(
-    recipe: Path, pictures: Manifest, together: tuple[Path, Path], tmp_path: Path
+    recipe: Path, photographs: Manifest, together: tuple[Path, Path], tmp_path: Path
 ) -> None:
     run, kept = together
     shutil.copytree(kept, tmp_path / "run")
-    train(read_recipe(recipe), pictures, out=tmp_path / "run", resume=True)
+    train(read_recipe(recipe), photographs, out=tmp_path / "run", resume=True)
     assert "resumed after epoch 1, step 2" in (tmp_path / "run" / "train.log").read_text()
     _assert_close(tmp_path / "run", run)
 
 
-def test_a_fault_is_told_once(recipe: Path, pictures: Manifest, tmp_path: Path) -> None:
+def test_a_fault_is_told_once(recipe: Path, photographs: Manifest, tmp_path: Path) -> None:
     options = ("--set", "train.batch_size=6")
-    refused = _cairn(recipe, pictures, tmp_path / "run", *options, processes=2)
+    refused = _cairn(recipe, photographs, tmp_path / "run", *options, processes=2)
     assert refused.returncode != 0
     assert refused.stderr.count("error: 6 photographs a step are fewer than two") == 1
