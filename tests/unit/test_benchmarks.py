@@ -12,6 +12,10 @@ SMALL = {
     "embed.py": ["--side", "32", "--images", "8", "--rounds", "1"],
     "input.py": ["--side", "32", "--images", "2", "--rounds", "1"],
     "sampling.py": ["--photographs", "500", "--landmarks", "20", "--rounds", "1"],
+    "head.py": [
+        *("--landmarks", "2000", "--dimension", "16"),
+        *("--batch", "4", "--processes", "2", "--steps", "1"),
+    ],
     "train.py": ["--side", "32", "--batch", "4", "--steps", "1", "--rounds", "1"],
 }
 

@@ -30,7 +30,10 @@ CASES: dict[str, dict[str, Any]] = {
     "cosface": {"kind": "cosface", "size_margin": (0.1, 0.4)},
     "sub-centers": {"kind": "arcface", "centers": 3, **EXTRAS},
 }
-LOCAL_SIZES = {2: [(4, 4), (7, 1), (0, 8)], 3: [(3, 3, 2), (5, 0, 3), (0, 8, 0)]}
+LOCAL_SIZES: dict[int, list[tuple[int, ...]]] = {
+    2: [(4, 4), (7, 1), (0, 8)],
+    3: [(3, 3, 2), (5, 0, 3), (0, 8, 0)],
+}
 SAMPLED = HeadConfig(kind="normalized-softmax", sampled=0.5)
 MANY = np.ones(61, np.int64)
 MEAN_PLACES = np.array([10, 3, 3, 0, 10])
