@@ -49,6 +49,7 @@ def test_every_parameter_is_in_one_group_and_vectors_do_not_decay() -> None:
         for group in optimizer.param_groups
         for p in group["params"]
     }
+    assert model.pool is not None
     for part, factor in ((model.backbone, 0.25), (model.neck, 0.5), (model.pool, 1), (head, 1)):
         for name, parameter in part.named_parameters():
             own = 1.0 if ".se." in name else factor  # Global Context blocks are new parts
@@ -169,3 +170,12 @@ def test_steps_of_sgd_by_hand() -> None:
         velocity = 0.8 * velocity + slope
         weight = weight - 0.1 * step * (slope + 0.8 * velocity)
     torch.testing.assert_close(head.weight.detach().double(), weight, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["sgd", "adamw"])
+def test_steps_are_fused_where_torch_can(name: str) -> None:
+    config = TrainConfig.model_validate({"optimizer": name})
+    for device, fused in (("cpu", True), ("meta", False)):
+        head = torch.nn.Linear(2, 2, device=device)
+        optimizer = build_optimizer(assemble(MODEL), head, config, loaded=False)
+        assert {group["fused"] for group in optimizer.param_groups} == {fused}
