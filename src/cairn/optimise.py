@@ -17,6 +17,7 @@ from cairn.layers import GlobalContext
 from cairn.model import Embedder
 
 _SECOND_BETA = 0.999  # AdamW's, of the squared gradients
+_FUSED_ON = {"cpu", "cuda"}  # one kernel a group there; elsewhere torch's plain loops
 
 
 def build_optimizer(
@@ -45,7 +46,7 @@ def build_optimizer(
         {"params": parameters, "factor": factor, "weight_decay": decay}
         for (factor, decay), parameters in groups.items()
     ]
-    fused = all(p.is_floating_point() for group in described for p in group["params"])
+    fused = {p.device.type for group in described for p in group["params"]} <= _FUSED_ON
     if config.optimizer == "adamw":
         betas = (config.momentum, _SECOND_BETA)
         return torch.optim.AdamW(described, lr=config.learning_rate, betas=betas, fused=fused)
