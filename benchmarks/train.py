@@ -25,10 +25,9 @@ import torch
 from PIL import Image
 from pytorch_metric_learning.losses import ArcFaceLoss
 from timm.layers import GlobalContext
-from timm.models.resnet import Bottleneck, ResNet
 from torch import Tensor, nn
 
-from cairn.backbones import SMALL
+from cairn.backbones import HOUSE
 from cairn.config import AugmentConfig, HeadConfig, ModelConfig, Preprocess, TrainConfig
 from cairn.engine import autocast, compile_backbone, pick_device
 from cairn.heads import build_head
@@ -141,7 +140,7 @@ class PlainNetwork(nn.Module):
         block = partial(GlobalContext, fuse_add=True, fuse_scale=False)
         extra = {"block_args": {"attn_layer": block}} if gc else {}
         self.backbone: nn.Module = (
-            ResNet(Bottleneck, num_classes=0, **{**SMALL, **extra})
+            HOUSE["resnext_small"](num_classes=0, **extra)
             if backbone == "resnext_small"
             else timm.create_model(backbone, num_classes=0, **extra)
         )

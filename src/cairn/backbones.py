@@ -14,11 +14,13 @@ serves all stages of a run.
 from __future__ import annotations
 
 import inspect
+from functools import partial
 from typing import Any
 
 import timm
 from timm.layers import NormMlpClassifierHead
 from timm.models.eva import Eva
+from timm.models.focalnet import FocalNet
 from timm.models.resnet import Bottleneck, ResNet
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
@@ -28,14 +30,20 @@ from cairn.errors import CairnError, nearest
 from cairn.layers import GlobalContext
 from cairn.weights import check_fit, hub_overlay
 
-SMALL: dict[str, Any] = {
-    "layers": (1, 2, 2, 1),
-    "channels": (32, 64, 128, 256),
-    "cardinality": 32,
-    "base_width": 4,
-    "output_stride": 16,
+HOUSE: dict[str, partial[Any]] = {
+    "resnext_small": partial(
+        ResNet,
+        Bottleneck,
+        layers=(1, 2, 2, 1),
+        channels=(32, 64, 128, 256),
+        cardinality=32,
+        base_width=4,
+        output_stride=16,
+    ),
+    "focalnet_small": partial(FocalNet, depths=(1, 1, 2, 1), embed_dim=48),
 }
-"""Shape of ``resnext_small``: the house model, small, with a finer last map for small input."""
+"""Small backbones of our own, for small input: the house model with a finer last map, and a
+FocalNet (timm's builders let no shape be changed)."""
 
 
 def build_backbone(config: ModelConfig, *, pretrained: bool = False) -> nn.Module:
@@ -57,8 +65,8 @@ def build_backbone(config: ModelConfig, *, pretrained: bool = False) -> nn.Modul
     arguments = {**_size_arguments(config), **arguments}
     overlay = hub_overlay(config.backbone) if pretrained else {}
     try:
-        if config.backbone == "resnext_small":
-            backbone = ResNet(Bottleneck, num_classes=0, **{**SMALL, **arguments})
+        if config.backbone in HOUSE:
+            backbone = HOUSE[config.backbone](num_classes=0, **arguments)
         else:
             if pretrained and config.backbone_args:
                 _check_stock(config)
@@ -172,15 +180,17 @@ def pooled_width(backbone: nn.Module, pool: str) -> int:
 
 
 def _check_known(config: ModelConfig, *, pretrained: bool) -> None:
-    if config.backbone == "resnext_small":
+    if config.backbone in HOUSE:
         if pretrained:
-            raise CairnError("resnext_small has no ImageNet weights", where="model.weights")
+            raise CairnError(f"{config.backbone} has no ImageNet weights", where="model.weights")
+        if config.gc and _family(config.backbone) is not ResNet:
+            raise _no_blocks(config)
         return
     if not timm.is_model(config.backbone):
         raise CairnError(
             f"no backbone {config.backbone!r}",
             where="model.backbone",
-            todo=nearest(config.backbone, [*timm.list_models(), "resnext_small"])[:200],
+            todo=nearest(config.backbone, [*timm.list_models(), *HOUSE])[:200],
         )
     _, _, tag = config.backbone.partition(".")
     if tag and config.backbone not in (known := timm.list_pretrained()):
@@ -190,15 +200,22 @@ def _check_known(config: ModelConfig, *, pretrained: bool) -> None:
             todo=nearest(config.backbone, known)[:200],
         )
     if config.gc and _family(config.backbone) is not ResNet:
-        raise CairnError(
-            f"{config.backbone} has no residual blocks that take a Global Context block",
-            where="model.gc",
-            todo="set model.gc = false, or choose a backbone of timm's ResNet family",
-        )
+        raise _no_blocks(config)
+
+
+def _no_blocks(config: ModelConfig) -> CairnError:
+    return CairnError(
+        f"{config.backbone} has no residual blocks that take a Global Context block",
+        where="model.gc",
+        todo="set model.gc = false, or choose a backbone of timm's ResNet family",
+    )
 
 
 def _family(name: str) -> type | None:
     """Return the class that timm's entry point ``name`` says it makes."""
+    if name in HOUSE:
+        own = HOUSE[name].func
+        return own if isinstance(own, type) else None
     entry = timm.model_entrypoint(name)
     made = inspect.signature(entry).return_annotation
     if isinstance(made, str):
@@ -207,7 +224,7 @@ def _family(name: str) -> type | None:
 
 
 def _size_arguments(config: ModelConfig) -> dict[str, Any]:
-    if config.backbone == "resnext_small":
+    if config.backbone in HOUSE:
         return {}
     family = _family(config.backbone)
     resamples = family is not None and issubclass(family, (VisionTransformer, Eva))

@@ -48,7 +48,8 @@ class ModelConfig(Value):
     """An embedder: backbone -> pooling -> neck -> unit length.
 
     Attributes:
-        backbone: A timm model name, or ``resnext_small``, the house model's laptop sibling.
+        backbone: A timm model name, or ``resnext_small``, the house model's laptop sibling, or
+            ``focalnet_small``.
         gc: Put a Global Context block into every residual block (timm ResNet family only).
         pool: ``gem`` (generalised mean, learned exponent), ``gem-fixed`` (its exponent stays),
             ``avg``, or ``own`` (what the backbone was trained with, such as a class token). The
