@@ -4,9 +4,10 @@ Queries are drawn with replacement WITHIN strata, so that every resample keeps t
 query set: as many non-landmarks and as many landmark queries (per size of landmark) as were asked.
 Those numbers were chosen by whoever built the set, not by chance; drawing them anew would widen the
 intervals with a doubt that is not there, and would let M reach 0. Intervals are percentiles of the
-resampled values (Efron 1979), and say nothing of another training run or another gallery.
+resampled values (Efron 1979). :func:`bootstrap` says nothing of another training run;
+:func:`bootstrap_runs` does, where there are several. Neither says anything of another gallery.
 
-Legend of shapes: Q queries, B resamples, S statistics.
+Legend of shapes: Q queries, B resamples, S statistics, R runs.
 """
 
 from __future__ import annotations
@@ -81,6 +82,47 @@ def bootstrap(
             counts[members] = _draw(len(members), rng)
         samples[row] = statistic(counts)
     return samples
+
+
+def bootstrap_runs(
+    statistic: Statistic,
+    strata: Int64,
+    *,
+    rng: np.random.Generator,
+    num_resamples: int = NUM_RESAMPLES,
+) -> Float64:
+    """Return (B, S) means over training runs, with both the runs and the queries drawn anew.
+
+    Every run answers the same queries, so the two are crossed: each resample draws queries as
+    :func:`bootstrap` does and, independently, runs (the pigeonhole bootstrap, Owen 2007, which errs
+    on the wide side). Of R runs R - 1 are drawn, which makes the spread of a mean of few runs
+    unbiased (Rao and Wu 1988); R of R would understate it by a third where R is 3. With one run the
+    queries alone are drawn. All S columns see the same runs: differences between two trainings
+    with the same seed belong into a column of their own.
+
+    Args:
+        statistic: From counts of the queries to (R, S) values, NaN where a run has none.
+        strata: (Q,) integers; queries are exchanged within equal ones only.
+        rng: Where the draws come from.
+        num_resamples: B.
+    """
+    num_runs = len(statistic(None))
+
+    def mean_of_drawn(counts: Int64 | None) -> Float64:
+        values = statistic(counts)
+        if num_runs > 1:
+            values = values[rng.integers(0, num_runs, num_runs - 1)]
+        return mean_over_runs(values)
+
+    return bootstrap(mean_of_drawn, strata, rng=rng, num_resamples=num_resamples)
+
+
+def mean_over_runs(values_RS: Float64) -> Float64:
+    """Return (S,) the mean of each column over the runs that have it; NaN where none has."""
+    known = ~np.isnan(values_RS)
+    with np.errstate(invalid="ignore"):
+        means: Float64 = np.where(known, values_RS, 0.0).sum(axis=0) / known.sum(axis=0)
+    return means
 
 
 def intervals(values: Float64, samples: Float64, *, level: float = LEVEL) -> list[Interval | None]:

@@ -5,9 +5,22 @@ from __future__ import annotations
 import typer
 from typer.core import TyperGroup
 
-from cairn.cli import data, demo, embed, evaluate, gallery, inspect, penalize, recognize, train
+from cairn.cli import (
+    data,
+    demo,
+    embed,
+    evaluate,
+    gallery,
+    inspect,
+    penalize,
+    recognize,
+    reproduce,
+    train,
+)
 
-_ORDER = ("demo", "data", "inspect", "train", "embed", "gallery", "penalize", "recognize")
+_ORDER = (
+    "demo", "data", "inspect", "train", "embed", "gallery", "penalize", "recognize", "evaluate",
+)  # fmt: skip
 
 
 class _InOrder(TyperGroup):
@@ -45,3 +58,4 @@ app.command("recognize", short_help="Name the landmarks in photographs, with evi
     recognize.recognize
 )
 app.command("evaluate", short_help="Score answers, and write the report.")(evaluate.evaluate)
+app.add_typer(reproduce.app, name="reproduce")
