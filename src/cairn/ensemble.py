@@ -59,7 +59,7 @@ class Calibration:
             raise CairnError("a calibration needs finite numbers and a slope >= 0", where=self)
 
     def __call__(self, scores: Float64) -> Float64:
-        """Return chances in [0, 1] of the same shape; -inf is 0."""
+        """Return chances in [0, 1] of the same shape, of finite scores."""
         value: Float64 = 0.5 * (1.0 + np.tanh(0.5 * (self.slope * scores + self.offset)))
         return value
 
@@ -129,8 +129,9 @@ class Votes:
 
     def calibrated(self, calibration: Calibration) -> Votes:
         """Return the votes with their confidences as chances of being right."""
-        given = np.where(self.codes < 0, -np.inf, calibration(self.confidences))
-        return replace(self, confidences=given)
+        cast = self.codes >= 0
+        chances = calibration(np.where(cast, self.confidences, 0.0))
+        return replace(self, confidences=np.where(cast, chances, -np.inf))
 
     def first_right(self, truth: Mapping[str, Collection[str]]) -> Bool:
         """Return (Q,) whether the landmark voted for first is one of the photograph's."""

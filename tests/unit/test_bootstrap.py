@@ -8,7 +8,9 @@ from cairn.bootstrap import (
     Int64,
     Interval,
     bootstrap,
+    bootstrap_runs,
     intervals,
+    mean_over_runs,
 )
 from cairn.errors import CairnError
 
@@ -82,3 +84,33 @@ def test_bad_numbers_are_refused() -> None:
         intervals(mean(None), np.zeros((1, 1)), level=95)
     with pytest.raises(CairnError, match="low"):
         Interval(0.5, low=0.6, high=0.4)
+
+
+def test_runs_and_queries_are_both_drawn() -> None:
+    """A mean of R runs plus a mean of queries has the sum of both textbook variances."""
+    rng = np.random.default_rng(2)
+    runs, queries = np.array([0.0, 1.0, 5.0]), rng.normal(size=50)
+
+    def statistic(counts: Int64 | None) -> Float64:
+        weights = np.ones(50) if counts is None else counts
+        mean = float(weights @ queries) / 50
+        return np.stack([runs + mean, runs, np.full(3, mean)], axis=1)
+
+    samples = bootstrap_runs(statistic, np.zeros(50, np.int64), rng=rng, num_resamples=20_000)
+    both, of_runs, of_queries = samples.var(axis=0)
+    assert of_runs == pytest.approx(runs.var(ddof=1) / 3, rel=0.03)  # not a third too small
+    assert of_queries == pytest.approx(queries.var() / 50, rel=0.05)
+    assert both == pytest.approx(of_runs + of_queries, rel=0.05)
+    assert samples.mean(axis=0)[1] == pytest.approx(runs.mean(), abs=0.05)
+
+
+def test_one_run_doubts_the_queries_alone_and_absent_runs_are_left_out() -> None:
+    def one(counts: Int64 | None) -> Float64:
+        return np.array([[3.0]])
+
+    strata = np.zeros(4, np.int64)
+    found = bootstrap_runs(one, strata, rng=np.random.default_rng(0), num_resamples=5)
+    assert (found == 3).all()
+    means = mean_over_runs(np.array([[1.0, np.nan], [2.0, np.nan], [np.nan, np.nan]]))
+    assert means[0] == 1.5
+    assert np.isnan(means[1])

@@ -50,7 +50,7 @@ def draw_gap(outcome: Outcome, path: Path) -> None:
         gaps.set(title=f"GAP, {LEVEL * 100:.0f} % interval")
         gaps.set_xlim(left=0)
         changes.axvline(0, color=_MUTED, linewidth=0.8)
-        changes.set(title="difference to the reference row")
+        changes.set(title="difference to the reference row; grey where 0 is inside the interval")
         titles = {line.name: line.title for line in lines}
         changes.margins(x=0.1)
         for place, line in enumerate(lines):

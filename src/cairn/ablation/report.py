@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from cairn.ablation.evidence import OVERALL, Evidence, Findings
+from cairn.ablation.evidence import OVERALL, PARTS, Evidence, Findings
 from cairn.ablation.plots import draw_gap, draw_sizes
 from cairn.ablation.table import Published
 from cairn.ablation.verdict import sizes_explained, verdict
@@ -199,12 +199,12 @@ def _scores(outcome: Outcome) -> str:
 
 def _sizes(outcome: Outcome) -> str:
     counts = outcome.findings.num_queries
-    names = [name for name in counts if name not in ("sparse", "crowded")]
+    names = [name for name in counts if name not in PARTS]
     rows = [
         (
             _title(line),
             *(f"{line.scores.accuracy[name].value:.3f}" for name in names),
-            *(f"{line.scores.gap[k].value:.3f}" for k in ("sparse", "crowded") if k in counts),
+            *(f"{line.scores.gap[k].value:.3f}" for k in PARTS if k in counts),
         )
         for line in outcome.lines
         if line.scores is not None
@@ -212,7 +212,7 @@ def _sizes(outcome: Outcome) -> str:
     head = (
         "accuracy by gallery photographs",
         *(f"{name} ({counts[name]} queries)" for name in names),
-        *(f"GAP, {k} ({counts[k]})" for k in ("sparse", "crowded") if k in counts),
+        *(f"GAP, {k} ({counts[k]})" for k in PARTS if k in counts),
     )
     return _grid(head, rows)
 
@@ -244,7 +244,7 @@ def _method(outcome: Outcome) -> str:
     )
     own = any(line.own_budget for line in outcome.lines)
     mark = " * epochs and image size of its own." if own else ""
-    return f"Intervals: {LEVEL:.0%}. {runs}{chance} {sizes_explained()}{mark}".replace("%.", " %.")
+    return f"Intervals: {LEVEL * 100:.0f} %. {runs}{chance} {sizes_explained()}{mark}"
 
 
 def _write_csv(outcome: Outcome, path: Path) -> None:

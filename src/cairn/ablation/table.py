@@ -232,8 +232,8 @@ def _read(source: str | Path, *, seen: tuple[str, ...] = ()) -> dict[str, Any]:
     base = values.pop("base", None)
     if base is None:
         return values
-    if base in seen:
-        raise CairnError(f"a table is its own base: {' -> '.join((*seen, base))}", where=source)
     if base not in builtin_tables():
         base = str(path.parent / base)
+    if base in seen:
+        raise CairnError(f"a table is its own base: {' -> '.join((*seen, base))}", where=source)
     return merged(_read(base, seen=(*seen, base)), values)

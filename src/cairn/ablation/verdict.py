@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cairn.ablation.evidence import SPARSE, Evidence, Findings
+from cairn.ablation.evidence import PARTS, SPARSE, Evidence, Findings
 from cairn.bootstrap import LEVEL, Interval
 
 
@@ -13,20 +13,21 @@ def verdict(row: str, reference: str | None, findings: Findings) -> str:
     change = findings.changes[row]
     gap = change.overall["gap"]
     runs = f"{change.seeds} seed{'s' * (change.seeds != 1)}"
-    said = f"{_told(gap)}, {runs}" if gap.low is not None else f"{gap.value:+.3f} GAP, {runs}"
     caution = "" if change.seeds > 1 else "; one seed says nothing of another training"
+    if gap.low is None:
+        return f"{gap.value:+.3f} GAP, {runs}, without an interval{caution}"
     direction = _direction(gap)
     if direction == 0:
-        queries = sum(findings.num_queries.get(part, 0) for part in ("sparse", "crowded"))
-        text = f"{said}: no evidence either way with {runs} and {queries} landmark queries"
-        split = _apart(change, findings)
-        return f"{text}{split}{caution}"
+        queries = sum(findings.num_queries.get(part, 0) for part in PARTS)
+        apart = _apart(change, findings)
+        asked = f"{runs} and {queries} landmark queries"
+        return f"{_told(gap)}): no evidence either way with {asked}{apart}{caution}"
     verb = "helps here" if direction > 0 else "hurts here"
-    return f"{said}: {verb}{_where(change, findings, direction)}{caution}"
+    return f"{_told(gap)}, {runs}): {verb}{_where(change, findings, direction)}{caution}"
 
 
 def _told(change: Interval) -> str:
-    return f"{change.value:+.3f} GAP ({LEVEL:.0%} {_range(change)})".replace("%", " %")
+    return f"{change.value:+.3f} GAP ({LEVEL * 100:.0f} % {_range(change)}"
 
 
 def _range(change: Interval) -> str:
@@ -73,7 +74,7 @@ def _apart(change: Evidence, findings: Findings) -> str:
 
 
 def _sides(change: Evidence, findings: Findings) -> dict[str, Interval]:
-    names = [name for name in ("sparse", "crowded") if findings.num_queries.get(name)]
+    names = [name for name in PARTS if findings.num_queries.get(name)]
     return {name: change.gap[name] for name in names if change.gap[name].low is not None}
 
 

@@ -51,9 +51,9 @@ def _homes(kind: type[BaseModel], key: str, place: str = "") -> list[str]:
 
 def _fields_at(kind: type[BaseModel], place: Iterable[int | str]) -> list[str]:
     for part in place:
-        if isinstance(part, int):
-            continue  # the annotation of a tuple of values was followed to the value already
-        inner = kind.model_fields[part].annotation
+        if part not in kind.model_fields:
+            continue  # of a tuple or a table of values: its annotation was followed to the value
+        inner = kind.model_fields[str(part)].annotation
         for candidate in (inner, *get_args(inner)):
             if isinstance(candidate, type) and issubclass(candidate, BaseModel):
                 kind = candidate
