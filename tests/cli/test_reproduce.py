@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from cairn.ablation import run
+from cairn.ablation import reproduce_ablation
 from cairn.ablation.report import Outcome
 from cairn.cli.app import app
 from cairn.config import Recipe
@@ -22,6 +22,7 @@ from cairn.errors import CairnError
 from cairn.manifest import Manifest
 from cairn.metrics import global_average_precision
 from cairn.submission import solution_of
+from cairn.train import train
 
 RECIPE = """
 name = "tiny"
@@ -91,11 +92,10 @@ def done(table: Path, pictures: Manifest) -> tuple[Path, dict[str, Any]]:
         trained += 1
         if trained == 3:
             raise KeyboardInterrupt
-        return real(*args, **kwargs)
+        return train(*args, **kwargs)
 
-    real = run.train
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(run, "train", interrupted)
+        patch.setattr("cairn.ablation.run.train", interrupted)
         result = CliRunner().invoke(app, words(pictures, table, out))
         assert result.exit_code == 130 or isinstance(result.exception, KeyboardInterrupt)
     assert (out / "rows/arcface/seed-0/result.json").is_file()
@@ -119,7 +119,7 @@ def stamps(out: Path) -> dict[Path, int]:
 
 
 def reproduce(pictures: Manifest, table: Path, out: Path, **changes: Any) -> Outcome:
-    return run.reproduce_ablation(
+    return reproduce_ablation(
         pictures, out, **{"table": table, "num_seeds": 2, "device": "cpu", **changes}
     )
 
@@ -211,7 +211,7 @@ def test_again_nothing_is_trained_but_what_failed(
         tried.append(f"{recipe.name} {recipe.seed}")
         raise CairnError("still not there")
 
-    monkeypatch.setattr(run, "train", only_what_failed)
+    monkeypatch.setattr("cairn.ablation.run.train", only_what_failed)
     again = reproduce(pictures, table, out)
     assert tried == ["broken 0", "broken 1"]
     for now, then in zip(again.to_json()["rows"], value["rows"], strict=True):
