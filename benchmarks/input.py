@@ -27,6 +27,7 @@ from cairn.config import AugmentConfig, ModelConfig, Preprocess
 from cairn.images import IMAGE_SUFFIXES, UnreadableImage, decode
 from cairn.loading import train_batches
 from cairn.model import build
+from cairn.sampling import count_showings
 
 BATCH_SIZE = 16
 Way = Callable[[Sequence[Path]], Iterator[Tensor]]
@@ -83,7 +84,7 @@ def compare(name: str, paths: Sequence[Path], options: argparse.Namespace) -> No
 def cairn_train(preprocess: Preprocess, augment: AugmentConfig) -> Way:
     def batches(paths: Sequence[Path]) -> Iterator[Tensor]:
         rows = np.arange(len(paths))
-        steps = np.split(rows, range(BATCH_SIZE, len(rows), BATCH_SIZE))
+        steps = np.split(count_showings(rows), range(BATCH_SIZE, len(rows), BATCH_SIZE))
         device = torch.device("cpu")
         for batch in train_batches(
             paths, steps, preprocess, augment, seed=0, epoch=0, device=device, workers=1

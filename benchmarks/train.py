@@ -34,6 +34,7 @@ from cairn.heads import build_head
 from cairn.loading import train_batches
 from cairn.model import build
 from cairn.optimise import build_optimizer
+from cairn.sampling import count_showings
 
 PRESETS = {
     "h200": {
@@ -203,7 +204,7 @@ def feed(
         layers = [np.asarray(Image.fromarray(w).resize(size), np.float32) for w in waves]
         paths.append(folder / f"{number}.jpg")
         Image.fromarray(np.mean(layers, axis=0).astype(np.uint8)).save(paths[-1], quality=90)
-    rows = [np.arange(options.batch) % len(paths)] * (options.steps + 2)
+    rows = [count_showings(np.arange(options.batch) % len(paths))] * (options.steps + 2)
 
     def batches() -> Iterator[Tensor]:
         preprocess = Preprocess(image_size=options.side)

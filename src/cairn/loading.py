@@ -54,6 +54,7 @@ class _Place:
     """Where a worker puts its photograph: number ``slot`` of the step's ``buffer``."""
 
     row: int
+    showing: int
     slot: int
     buffer: Tensor
 
@@ -81,12 +82,13 @@ def train_batches(
 ) -> Iterator[TrainBatch]:
     """Yield one batch for each entry of ``steps``, in order, ready for the model.
 
-    The change of a photograph depends on (seed, epoch, row) alone: neither the threads nor the
-    company in its batch matter, to the last bit on one kind of device.
+    The change of a photograph depends on (seed, epoch, row, showing) alone: neither the threads nor
+    the company in its batch matter, to the last bit on one kind of device.
 
     Args:
         paths: Files of the whole table.
-        steps: Rows of each step or part of one; an entry may be empty.
+        steps: Of each step or part of one, (B, 2) rows and how often the epoch has shown each
+            before (`cairn.sampling.count_showings`); B may be 0.
         preprocess: What the model expects.
         augment: How photographs are changed.
         seed: Of the run.
@@ -105,11 +107,12 @@ def train_batches(
         for number, step in enumerate(steps):
             if len(step):
                 buffers[number] = torch.empty((len(step), *shape), dtype=dtype, pin_memory=on_cuda)
-            for slot, row in enumerate(step):
-                yield _Place(int(row), slot, buffers[number])
+            for slot, (row, showing) in enumerate(step.tolist()):
+                yield _Place(row, showing, slot, buffers[number])
 
     def load(place: _Place) -> Change | str:
-        change = draw_change(preprocess, augment, image_rng(seed, epoch, place.row))
+        rng = image_rng(seed, epoch, place.row, showing=place.showing)
+        change = draw_change(preprocess, augment, rng)
         try:
             image = decode(paths[place.row], min_side=decode_size(preprocess, change.box))
         except UnreadableImage as error:
@@ -127,7 +130,7 @@ def train_batches(
         for number, step in enumerate(steps):
             found = [next(results) for _ in step]
             buffer = buffers.pop(number) if len(step) else torch.empty((0, *shape), dtype=dtype)
-            yield _part(step, found, buffer)
+            yield _part(step[:, 0], found, buffer)
 
     if on_cuda:
         yield from _uploaded(parts(), preprocess, device)

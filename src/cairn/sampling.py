@@ -52,10 +52,20 @@ def epoch_length(labels_N: Int64, config: SamplingConfig) -> int:
     return int(_sizes(np.bincount(labels_N), config).sum())
 
 
+def count_showings(rows_T: Int64) -> Int64:
+    """Return (T, 2): each row, and how often it came before."""
+    order_T = np.argsort(rows_T, kind="stable")
+    sorted_T = rows_T[order_T]
+    before_T = np.empty(len(rows_T), dtype=np.int64)
+    before_T[order_T] = np.arange(len(rows_T)) - np.searchsorted(sorted_T, sorted_T)
+    return np.stack([rows_T, before_T], axis=1)
+
+
 def step_rows(order_T: Int64, batch_size: int) -> list[Int64]:
     """Return an epoch cut into the fewest steps of at most ``batch_size``, of nearly equal sizes.
 
     Every photograph is in one step. Sizes differ by one at most, so that none is a small remnant.
+    An entry of the order may have several values (`count_showings`), which stay together.
     """
     return np.array_split(order_T, -(-len(order_T) // batch_size)) if len(order_T) else []
 
@@ -68,9 +78,12 @@ def process_share(step_B: Int64, rank: int, size: int) -> Int64:
     return np.array_split(step_B, size)[rank]
 
 
-def image_rng(seed: int, epoch: int, row: int) -> np.random.Generator:
-    """Return the generator of one photograph's augmentation: the same whatever thread draws it."""
-    return np.random.default_rng((seed, 2, epoch, row))
+def image_rng(seed: int, epoch: int, row: int, *, showing: int = 0) -> np.random.Generator:
+    """Return the generator of one photograph's augmentation: the same whatever thread draws it.
+
+    A photograph that an epoch shows again is changed in another way: ``showing`` counts from 0.
+    """
+    return np.random.default_rng((seed, 2, epoch, row, *([showing] if showing else [])))
 
 
 def _sizes(counts_L: NDArray[np.intp], config: SamplingConfig) -> NDArray[np.intp]:

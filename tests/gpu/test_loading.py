@@ -11,6 +11,7 @@ from PIL import Image
 
 from cairn.config import AugmentConfig, Preprocess
 from cairn.loading import TrainBatch, train_batches
+from cairn.sampling import count_showings
 
 pytestmark = [
     pytest.mark.gpu,
@@ -24,7 +25,7 @@ def batches(
     return list(
         train_batches(
             paths,
-            [np.array(step, dtype=np.int64) for step in steps],
+            [count_showings(np.array(step, dtype=np.int64)) for step in steps],
             Preprocess(image_size=64),
             AugmentConfig(),
             seed=1,

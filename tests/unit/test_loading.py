@@ -11,6 +11,7 @@ from PIL import Image
 
 from cairn.config import AugmentConfig, Preprocess
 from cairn.loading import TrainBatch, train_batches
+from cairn.sampling import count_showings
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +32,7 @@ def train(
     return list(
         train_batches(
             paths,
-            [np.array(step, dtype=np.int64) for step in steps],
+            [count_showings(np.array(step, dtype=np.int64)) for step in steps],
             Preprocess(image_size=16),
             AugmentConfig(),
             seed=seed,
@@ -56,12 +57,19 @@ def test_training_batches_do_not_hang_on_threads_or_company(paths: list[Path]) -
         assert not torch.equal(whole.images, other[0].images)
 
 
+def test_a_photograph_shown_again_is_changed_anew(paths: list[Path]) -> None:
+    (twice,) = train(paths, [[9, 5, 9]], workers=2)
+    assert not torch.equal(twice.images[0], twice.images[2])
+    (once,) = train(paths, [[9]], workers=1)
+    assert torch.equal(twice.images[0], once.images[0])
+
+
 def test_batches_keep_the_order_asked_for(paths: list[Path]) -> None:
     """Without changes a flat grey photograph of value v is v / 255, normalised, everywhere."""
     still = AugmentConfig(flip=0, brightness=0, contrast=0, saturation=0, erase=0)
     raw = Preprocess(image_size=16, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
     rows = [9, 0, 5, 1, 7, 2, 2]
-    steps = [np.array(rows[:3]), np.array(rows[3:6]), np.array(rows[6:])]
+    steps = np.split(count_showings(np.array(rows)), [3, 6])
     batches = list(
         train_batches(paths, steps, raw, still, seed=0, epoch=0, device=torch.device("cpu"))
     )

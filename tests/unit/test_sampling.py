@@ -8,7 +8,14 @@ from hypothesis import strategies as st
 from cairn.config import SamplingConfig
 from cairn.domain import Int64
 from cairn.errors import CairnError
-from cairn.sampling import epoch_length, epoch_rows, image_rng, process_share, step_rows
+from cairn.sampling import (
+    count_showings,
+    epoch_length,
+    epoch_rows,
+    image_rng,
+    process_share,
+    step_rows,
+)
 
 LABELS = np.repeat(np.arange(5), [1, 2, 4, 20, 73])  # 100 photographs of five landmarks
 KINDS = ("instance", "balanced", "sqrt", "progressive")
@@ -128,10 +135,18 @@ def test_the_order_is_a_function_of_seed_and_epoch() -> None:
 
 def test_each_photograph_and_epoch_draws_its_own_numbers() -> None:
     drawn = {
-        (seed, epoch, row): image_rng(seed, epoch, row).random()
+        (seed, epoch, row, showing): image_rng(seed, epoch, row, showing=showing).random()
         for seed in range(3)
         for epoch in range(3)
         for row in range(3)
+        for showing in range(3)
     }
-    assert len(set(drawn.values())) == 27
-    assert image_rng(1, 2, 0).random() == drawn[1, 2, 0]
+    assert len(set(drawn.values())) == 81
+    assert image_rng(1, 2, 0).random() == drawn[1, 2, 0, 0]
+
+
+def test_showings_are_counted_in_the_order_of_showing() -> None:
+    counted = count_showings(np.array([7, 3, 7, 7, 0, 3]))
+    assert counted.tolist() == [[7, 0], [3, 0], [7, 1], [7, 2], [0, 0], [3, 1]]
+    assert count_showings(np.array([], dtype=np.int64)).shape == (0, 2)
+    assert [step.tolist() for step in step_rows(counted, 4)][1] == counted[3:].tolist()

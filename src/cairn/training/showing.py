@@ -14,13 +14,15 @@ from cairn.config import Recipe
 from cairn.domain import Int64
 from cairn.loading import TrainBatch, train_batches
 from cairn.progress import track
-from cairn.sampling import epoch_rows, process_share, step_rows
+from cairn.sampling import count_showings, epoch_rows, process_share, step_rows
 
 
 def epoch_steps(
     rows: Int64, targets: Int64, stage: Recipe, *, epoch: int, begun: int
 ) -> list[Int64]:
-    """Return the rows of every step of an epoch, of all processes together.
+    """Return what every step of an epoch shows, of all processes together.
+
+    Each is (B, 2): rows, and how often the epoch has shown each before.
 
     Args:
         rows: What the stage learns from.
@@ -36,7 +38,7 @@ def epoch_steps(
         epoch=epoch,
         progress=begun / max(stage.train.epochs - 1, 1),
     )
-    return step_rows(rows[order], stage.train.batch_size)
+    return step_rows(count_showings(rows[order]), stage.train.batch_size)
 
 
 def shown_parts(
@@ -52,7 +54,7 @@ def shown_parts(
 
     Args:
         paths: Files of the whole table.
-        steps: Rows of the steps still to take, of all processes together.
+        steps: Of `epoch_steps`, those still to take.
         stage: Preprocessing, augmentation, parts a step, seed.
         epoch: Finished epochs of the run.
         device: Where the images are wanted.
