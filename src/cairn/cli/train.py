@@ -13,7 +13,11 @@ from cairn.cli.output import Json, emit
 def train(
     recipe: Annotated[
         str,
-        typer.Argument(help="A TOML file, or demo, small, frozen, finetune or gc-resnext101."),
+        typer.Argument(
+            help="A TOML file, or a built-in recipe: demo, small, frozen, finetune, ablation, "
+            "ablation-gldv2, resnext101, gc-resnext101, gc-resnext101-avg, gc-resnext101-32x8d, "
+            "efficientnet-b3, efficientnet-b7, densenet, focalnet, swin, nfnet, dinov2 or dinov3."
+        ),
     ],
     data: Annotated[Path, typer.Option(help="The manifest: train and nonlandmark rows are used.")],
     overrides: Annotated[
