@@ -12,7 +12,7 @@ import os
 import threading
 import time
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
@@ -115,6 +115,27 @@ def broadcast(value: T) -> T:
     holder = [value]
     dist.broadcast_object_list(holder, src=0, device=torch.device("cpu"))
     return holder[0]
+
+
+def from_main(work: Callable[[], T]) -> T:
+    """Return what ``work`` gives in the first process, which alone does it, on all.
+
+    Raises:
+        CairnError: The fault that it met there, on all, so that none waits for what never comes.
+    """
+    if size() == 1:
+        return work()
+    found: tuple[Any, CairnError | None] = (None, None)
+    if is_main():
+        try:
+            found = (work(), None)
+        except CairnError as error:
+            found = (None, error)
+    value, fault = broadcast(found)
+    if fault is not None:
+        raise fault
+    result: T = value
+    return result
 
 
 def exchange(numbers: Sequence[int]) -> NDArray[np.int64]:

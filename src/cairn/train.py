@@ -53,15 +53,17 @@ def train(
         target = pick_device(own)
         others = stage_manifests(recipe)
         parts = made_of(recipe, manifest, others)
-        found: Path | None = None
         lost = lost_run(out, parts)
         again = resume or lost is not None
-        if processes.is_main():
-            found = (
-                resume_run(lost or out, parts) if again else begin_run(out, parts, device=target)
-            )
-        folder, finished = processes.broadcast((found, found and (found / "model").is_dir()))
-        assert folder is not None
+
+        def place() -> tuple[Path, bool]:
+            if again:
+                found = resume_run(lost or out, parts)
+            else:
+                found = begin_run(out, parts, device=target)
+            return found, (found / "model").is_dir()
+
+        folder, finished = processes.from_main(place)
         if processes.is_main():
             say(f"{folder} is finished already" if finished else f"run folder: {folder}")
         if finished:

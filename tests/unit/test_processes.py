@@ -30,6 +30,7 @@ def test_one_process_needs_no_group() -> None:
         assert device == "cpu"
         assert (processes.rank(), processes.size(), processes.is_main()) == (0, 1, True)
         assert processes.broadcast({"a": 1}) == {"a": 1}
+        assert processes.from_main(lambda: 3) == 3
         assert processes.gather("x") == ["x"]
         assert processes.exchange([3, 4]).tolist() == [[3, 4]]
         rows = np.arange(6.0).reshape(3, 2)
@@ -63,6 +64,10 @@ def test_a_device_that_processes_cannot_share_is_refused(
         pass
 
 
+def _refuse() -> None:
+    raise CairnError(f"met by {processes.rank()}", where="there", todo="that")
+
+
 def _talk(rank: int, port: int, answers: SimpleQueue[Any]) -> None:
     values = (str(rank), "2", str(rank), "127.0.0.1", str(port))
     os.environ.update(zip(_KEYS, values, strict=True))
@@ -74,8 +79,13 @@ def _talk(rank: int, port: int, answers: SimpleQueue[Any]) -> None:
         rows = np.full((2 * rank, 3), rank + 5, np.float32)  # none of the first process
         collected = processes.gather_rows(rows)
         spread = processes.broadcast_rows(np.arange(4) if rank == 0 else None)
+        given = processes.from_main(lambda: processes.rank() + 4)
+        with pytest.raises(CairnError, match="met by 0") as fault:
+            processes.from_main(_refuse)
         answers.put(
             {
+                "given": given,
+                "fault": str(fault.value),
                 "rank": processes.rank(),
                 "main": processes.is_main(),
                 "broadcast": processes.broadcast(f"from {rank}"),
@@ -109,5 +119,7 @@ def test_two_processes_exchange_values_and_rows() -> None:
     assert first["rows"] == [[6.0] * 3] * 2
     assert second["rows"] is None
     assert first["spread"] == second["spread"] == [0, 1, 2, 3]
+    assert first["given"] == second["given"] == 4
+    assert first["fault"] == second["fault"] == "met by 0\n  where: there\n  do:    that"
     assert first["total"] == second["total"] == 3.0
     assert first["weight"] == second["weight"] == 0.0

@@ -62,10 +62,13 @@ def _fit_neck(
     """Fit a closed-form neck to the features of ``rows``; the average begins there."""
     neck = learner.model.neck
     assert isinstance(neck, Center | Whitened)
-    if processes.is_main():
+
+    def fit() -> None:
         usable = np.isin(found, rows)
         labels = torch.from_numpy(photographs.labels[found[usable]]).to(learner.device)
         neck.fit(torch.from_numpy(features[usable]).to(learner.device), labels)
+
+    processes.from_main(fit)
     processes.broadcast_weights(neck)
     learner.begin_average()
 

@@ -115,10 +115,10 @@ class Trainer:
         photographs = self.photographs
         for line in describe(photographs, self.recipe, self.device):
             self.record.say(line)
-        if processes.is_main():
-            learned = np.unique(np.concatenate(photographs.shown))
-            size = max(stage.model.preprocess.image_size for stage in self.stages)
-            look_at(photographs.paths, learned, image_size=size, say=self.record.say)
+        learned = np.unique(np.concatenate(photographs.shown))
+        size = max(stage.model.preprocess.image_size for stage in self.stages)
+        say = self.record.say
+        processes.from_main(lambda: look_at(photographs.paths, learned, image_size=size, say=say))
         nothing_to_learn = not any(stage.train.epochs for stage in self.stages)
         embeddings, found = prepare(
             self.learner, photographs, self._encode, fit_all=nothing_to_learn
@@ -251,18 +251,19 @@ class Trainer:
         split, marks = self.photographs.split, self.photographs.marks
         if not split.queries:
             return None
-        result = None
-        if processes.is_main():
+
+        def scored() -> Score:
             gallery = np.isin(found, split.gallery)
             asked = np.isin(found, (*split.queries, *split.nonlandmarks))
-            result = score(
+            return score(
                 torch.from_numpy(embeddings[gallery]).to(self.device),
                 [marks[row] for row in found[gallery]],
                 torch.from_numpy(embeddings[asked]).to(self.device),
                 [marks[row] for row in found[asked]],
                 counts=self.photographs.sizes,
             )
-        return processes.broadcast(result)
+
+        return processes.from_main(scored)
 
     # -- what is kept ----------------------------------------------------------------------------
 
