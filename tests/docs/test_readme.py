@@ -174,7 +174,7 @@ def test_every_command_shown_is_one_that_cairn_understands(page: str, words: lis
         assert rest[0] in subcommands, f"{page}: no command {rest[0]!r}"
         command = subcommands[rest.pop(0)]
     context = command.make_context("cairn", rest)
-    recipe = context.params.get("recipe", "own.toml")
+    recipe = context.params.get("recipe") or "own.toml"
     assert recipe in builtin_recipes() or recipe.endswith(".toml"), f"{page}: recipe {recipe}"
     for setting in context.params.get("overrides") or ():
         read_recipe("demo", [setting])
