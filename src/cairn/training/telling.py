@@ -46,6 +46,10 @@ def describe(photographs: Photographs, recipe: Recipe, device: torch.device) -> 
         f"{count} photographs of {landmarks} landmarks; validation: {len(split.queries)} queries "
         f"and {len(split.nonlandmarks)} non-landmarks; {recipe.model.backbone} on {device}"
     ]
+    if not split.queries:
+        lines.append("warning: no landmark has photographs enough to hold some out; no scores")
+    elif not split.nonlandmarks:
+        lines.append("warning: no nonlandmark rows; a validation without unknown queries misleads")
     if len(photographs.counts) > landmarks:
         lines.append(f"a class of {photographs.counts[-1]} non-landmarks is learned, too")
     for name, number in photographs.left_out.items():
