@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -38,10 +39,12 @@ class Record:
                 handle.write(message + "\n")
 
     def write(self, line: Mapping[str, Any]) -> None:
-        """Append a line to metrics.jsonl."""
+        """Append a line to metrics.jsonl; it is on disk before the state that follows it."""
         if processes.is_main():
             with (self.folder / "metrics.jsonl").open("a", encoding="utf-8") as handle:
                 handle.write(json.dumps(line) + "\n")
+                handle.flush()
+                os.fsync(handle.fileno())
 
     def warn(self) -> None:
         """Say where the epochs so far show crowded landmarks buying the gain, each case once."""
@@ -62,8 +65,9 @@ class Record:
 
     def _lines(self) -> list[dict[str, Any]]:
         path = self.folder / "metrics.jsonl"
-        text = path.read_text("utf-8") if path.is_file() else ""
-        return [json.loads(line) for line in text.splitlines()]
+        text = path.read_text("utf-8", errors="replace") if path.is_file() else ""
+        whole = text[: text.rfind("\n") + 1]  # a loss of power may leave the last line cut off
+        return [json.loads(line) for line in whole.splitlines()]
 
     @property
     def best(self) -> Path:
