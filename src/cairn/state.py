@@ -33,6 +33,7 @@ class State:
         loss_sum: Loss of the photographs of that epoch so far, summed.
         num_seen: How many they are.
         seconds: How long their steps took.
+        learning_rate: Of the last step.
         best_gap: Highest validation GAP of the run; -1 before one is known.
         best_epoch: Finished epochs when it was scored.
         stage_gap: Highest validation GAP of the stage.
@@ -46,6 +47,7 @@ class State:
     loss_sum: float = 0.0
     num_seen: int = 0
     seconds: float = 0.0
+    learning_rate: float = 0.0
     best_gap: float = -1.0
     best_epoch: int = -1
     stage_gap: float = -1.0

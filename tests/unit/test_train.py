@@ -326,6 +326,25 @@ def test_a_run_killed_after_its_last_epoch_does_not_train_on(
     assert len(_lines(tmp_path)) == 2
 
 
+def test_killed_while_it_is_scored_an_epoch_keeps_what_its_steps_told(
+    pictures: Manifest,
+    staged_recipe: Recipe,
+    staged: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    assert_same_state: Callable[[Path, Path], None],
+) -> None:
+    def dying(self: Trainer) -> Score:
+        raise KilledError
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Trainer, "_score_epoch", dying)
+        with pytest.raises(KilledError):
+            train(staged_recipe, pictures, out=tmp_path / "run")
+    train(staged_recipe, pictures, out=tmp_path / "run", resume=True)
+    assert_same_state(tmp_path / "run", staged)
+
+
 def test_what_was_not_scored_is_not_said_to_be(
     pictures: Manifest, tiny_recipe: Recipe, tmp_path: Path
 ) -> None:

@@ -183,6 +183,7 @@ class Trainer:
                 loss_sum += learner.step(
                     parts, photographs.targets, shares, progress=progress, num_steps=len(steps)
                 )
+                state.learning_rate = learner.rate
             state.num_seen += int(shares.sum())
             state.step += 1
             last = state.step == len(steps)
@@ -193,6 +194,7 @@ class Trainer:
             if due or asked or (last and self._score_is_due()):
                 save_state(state_path(self.record.folder), state, learner.parts)
             if asked:
+                self.unreadable.tell(self.record.say)
                 self.record.say(
                     f"asked to stop: saved after step {state.step} of epoch {state.epoch + 1}"
                 )
@@ -201,7 +203,7 @@ class Trainer:
         self.unreadable.tell(self.record.say)
         return {
             "loss": state.loss_sum / max(state.num_seen, 1),
-            "learning_rate": learner.rate,
+            "learning_rate": state.learning_rate,
             "seconds": state.seconds,
             "images_per_s": state.num_seen / max(state.seconds, 1e-9),
         }
