@@ -96,10 +96,13 @@ def _place(
 
 
 def _without_gallery(photographs: Photographs, learned: Int64) -> Int64:
-    """Return the rows of landmarks that the validation's gallery, which may be capped, lacks."""
+    """Return the rows of landmarks that the validation's gallery, which may be capped, lacks.
+
+    Non-landmarks, which have no centre to place, are not among them.
+    """
     labels = photographs.labels
     seen = np.unique(labels[list(photographs.split.gallery)])
-    return learned[~np.isin(labels[learned], seen)]
+    return learned[~np.isin(labels[learned], [-1, *seen])]
 
 
 def _union(*rows: Iterable[int]) -> Int64:
