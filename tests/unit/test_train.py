@@ -371,6 +371,19 @@ def test_a_loss_that_is_no_number_ends_the_run_at_once(
     assert len(steps) == 1
 
 
+def test_a_gradient_that_is_no_number_is_never_saved(
+    pictures: Manifest, tiny_recipe: Recipe, tmp_path: Path
+) -> None:
+    recipe = _changed(tiny_recipe, train={"checkpoint_steps": 1})
+    trainer = Trainer(recipe, pictures, tmp_path, torch.device("cpu"))
+    trainer.state.epoch = 0
+    weight = trainer.learner.head.weight
+    weight.register_hook(lambda gradient: gradient * float("inf"))  # type: ignore[no-untyped-call]
+    with pytest.raises(CairnError, match="the loss is nan in epoch 1"):
+        trainer._train_epoch()
+    assert not state_path(tmp_path).exists()
+
+
 def test_a_whitened_neck_is_fitted_before_the_first_step(
     pictures: Manifest, tiny_recipe: Recipe, tmp_path: Path
 ) -> None:

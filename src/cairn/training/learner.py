@@ -123,6 +123,8 @@ class Learner:
     ) -> Tensor:
         """Take one step; return the loss of its photographs, summed over all processes.
 
+        It is no number, either, where the gradient to be clipped is none: the weights are spoilt.
+
         Args:
             parts: A batches of this process.
             targets: Of every row.
@@ -150,11 +152,11 @@ class Learner:
                 loss = self.head(embeddings, labels)
                 (loss * (sizes_A[index] / sizes_A.sum())).backward()
             total += loss.detach() * int(sizes_A[index])
-        self._clip()
+        norm = self._clip()
         self.optimizer.step()
         if self.average is not None:
             self.average.update_parameters(self.model)
-        return total
+        return torch.where(norm.isfinite(), total, torch.nan)
 
     def _embed(self, images_BCHW: Tensor, *, few: bool) -> Tensor:
         """Return the embeddings of this process's part, (B, D); B may be 0.
@@ -187,15 +189,20 @@ class Learner:
         waiting: AbstractContextManager[None] = together.no_sync()
         return waiting
 
-    def _clip(self) -> None:
-        """Bring the gradient of the whole, all rows of the head included, to the largest norm."""
+    def _clip(self) -> Tensor:
+        """Bring the gradient of the whole, all rows of the head included, to the largest norm.
+
+        Return the norm it had; 0 where nothing is clipped.
+        """
         largest = self.stage.train.clip_norm
         if largest is None:
-            return
+            return torch.zeros((), device=self.device)
         model = [p for p in self.model.parameters() if p.grad is not None]
         head = [p for p in self.head.parameters() if p.grad is not None]
         squares = processes.total(self._square(head)) + self._square(model)
-        clip_grads_with_norm_([*model, *head], largest, squares.sqrt())
+        norm = squares.sqrt()
+        clip_grads_with_norm_([*model, *head], largest, norm)
+        return norm
 
     def _square(self, parameters: Sequence[nn.Parameter]) -> Tensor:
         gradients = [p.grad for p in parameters if p.grad is not None]

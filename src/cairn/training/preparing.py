@@ -49,10 +49,12 @@ def prepare(
     if fits:
         _fit_neck(learner, photographs, values, found, _union(learned, split.spare))
         embeddings = _projected(learner, values)
-    if places:
-        _place(learner, photographs, embeddings, found, learned)
+    placed = embeddings
     if fits and fit_all:
         _fit_neck(learner, photographs, values, found, rows)
+        placed = _projected(learner, values)
+    if places:
+        _place(learner, photographs, placed, found, learned)
     return embeddings, found
 
 
