@@ -1,4 +1,4 @@
-"""Training on CUDA: heads agree with the processor's, runs end and resume, compiling changes little."""
+"""Training on CUDA: heads as on the processor, a run from end to end, a compiled embedder."""
 
 from __future__ import annotations
 
