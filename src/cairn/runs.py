@@ -30,8 +30,7 @@ def atomic_write(path: Path) -> Iterator[Path]:
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         yield temporary
-        with temporary.open("rb+") as handle:
-            os.fsync(handle.fileno())
+        _flush(temporary)
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
@@ -60,7 +59,7 @@ def read_json(path: Path) -> Any:
 
 @contextmanager
 def atomic_folder(folder: Path, *, replace: bool = False) -> Iterator[Path]:
-    """Yield a temporary folder that becomes ``folder`` on success.
+    """Yield a temporary folder; on success its files are flushed to disk and it becomes ``folder``.
 
     Args:
         folder: The name to take.
@@ -77,6 +76,9 @@ def atomic_folder(folder: Path, *, replace: bool = False) -> Iterator[Path]:
     temporary.mkdir()
     try:
         yield temporary
+        for path in temporary.rglob("*"):
+            if path.is_file():
+                _flush(path)
         aside = _aside(folder)
         shutil.rmtree(aside, ignore_errors=True)
         if folder.is_dir():
@@ -91,6 +93,12 @@ def recover_folder(folder: Path) -> None:
     """Put back what `atomic_folder` had moved aside when it was killed between two renames."""
     if not folder.exists() and _aside(folder).is_dir():
         _aside(folder).replace(folder)
+
+
+def _flush(path: Path) -> None:
+    """Wait until a file is on the disk, so that no loss of power empties it after its rename."""
+    with path.open("rb+") as handle:
+        os.fsync(handle.fileno())
 
 
 def _aside(folder: Path) -> Path:

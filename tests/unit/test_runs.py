@@ -159,3 +159,23 @@ def test_a_replacement_cut_in_half_is_undone(tmp_path: Path) -> None:
     recover_folder(folder)
     assert [path.name for path in folder.iterdir()] == ["newer"]
     assert [path.name for path in tmp_path.iterdir()] == ["best"]
+
+
+def test_a_folder_s_files_are_on_the_disk_before_it_takes_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flushed: list[int] = []
+    whole = os.fsync
+    folder = tmp_path / "model"
+
+    def watched(number: int) -> None:
+        assert not folder.exists()
+        flushed.append(os.fstat(number).st_ino)
+        whole(number)
+
+    monkeypatch.setattr(os, "fsync", watched)
+    with atomic_folder(folder) as temporary:
+        (temporary / "deeper").mkdir()
+        for name in ("a", "deeper/b"):
+            (temporary / name).write_text(name)
+    assert {(folder / name).stat().st_ino for name in ("a", "deeper/b")} == set(flushed)
