@@ -91,14 +91,17 @@ def bootstrap_runs(
     rng: np.random.Generator,
     num_resamples: int = NUM_RESAMPLES,
 ) -> Float64:
-    """Return (B, S) means over training runs, with both the runs and the queries drawn anew.
+    """Return (B, S) means over training runs, in doubt about the queries and about the runs.
 
-    Every run answers the same queries, so the two are crossed: each resample draws queries as
-    :func:`bootstrap` does and, independently, runs (the pigeonhole bootstrap, Owen 2007, which errs
-    on the wide side). Of R runs R - 1 are drawn, which makes the spread of a mean of few runs
-    unbiased (Rao and Wu 1988); R of R would understate it by a third where R is 3. With one run the
-    queries alone are drawn. All S columns see the same runs: differences between two trainings
-    with the same seed belong into a column of their own.
+    Every run answers the same queries. These are drawn anew as :func:`bootstrap` does. Runs are too
+    few for that: means drawn from two or three never leave their range, in which a true mean lies
+    with a chance of 1/2 or 3/4 only. So what runs add is taken as normal, with the standard error
+    of their mean, and the sum of both doubts gets the tails of Student's t, with the degrees of
+    freedom of Welch (1947): R - 1 where runs are the whole doubt, ever more where queries are. With
+    one run the queries alone are doubted.
+
+    Columns hold for themselves: differences between two trainings with the same seed belong into a
+    column of their own. Samples may leave the range of a score.
 
     Args:
         statistic: From counts of the queries to (R, S) values, NaN where a run has none.
@@ -106,15 +109,30 @@ def bootstrap_runs(
         rng: Where the draws come from.
         num_resamples: B.
     """
-    num_runs = len(statistic(None))
-
-    def mean_of_drawn(counts: Int64 | None) -> Float64:
-        values = statistic(counts)
-        if num_runs > 1:
-            values = values[rng.integers(0, num_runs, num_runs - 1)]
-        return mean_over_runs(values)
-
-    return bootstrap(mean_of_drawn, strata, rng=rng, num_resamples=num_resamples)
+    values_RS = statistic(None)
+    samples = bootstrap(
+        lambda counts: mean_over_runs(statistic(counts)),
+        strata,
+        rng=rng,
+        num_resamples=num_resamples,
+    )
+    means = mean_over_runs(values_RS)
+    num_runs = (~np.isnan(values_RS)).sum(axis=0)
+    squares = np.nansum((values_RS - means) ** 2, axis=0)
+    of_runs = squares / np.maximum(num_runs * (num_runs - 1), 1)
+    if not num_resamples or not of_runs.any():
+        return samples
+    doubted = of_runs > 0
+    ratio = np.divide(samples.var(axis=0), of_runs, out=np.zeros_like(of_runs), where=doubted)
+    freedom = (num_runs - 1) * (1 + ratio) ** 2
+    seed = int(rng.integers(2**32))
+    for column in np.flatnonzero(doubted):
+        draws = np.random.default_rng(seed)  # the same ones, so that equal columns stay equal
+        moved = samples[:, column] - means[column]
+        moved += np.sqrt(of_runs[column]) * draws.standard_normal(num_resamples)
+        tails = np.sqrt(freedom[column] / draws.chisquare(freedom[column], num_resamples))
+        samples[:, column] = means[column] + moved * tails
+    return samples
 
 
 def mean_over_runs(values_RS: Float64) -> Float64:

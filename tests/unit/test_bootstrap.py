@@ -86,22 +86,52 @@ def test_bad_numbers_are_refused() -> None:
         Interval(0.5, low=0.6, high=0.4)
 
 
-def test_runs_and_queries_are_both_drawn() -> None:
-    """A mean of R runs plus a mean of queries has the sum of both textbook variances."""
+def halves(samples: Float64, values: Float64) -> list[float]:
+    """Return half the width of each interval."""
+    found = intervals(mean_over_runs(values), samples)
+    assert all(one is not None and one.low is not None for one in found)
+    return [(one.high - one.low) / 2 for one in found if one and one.low is not None and one.high]
+
+
+def test_runs_and_queries_are_both_doubted() -> None:
+    """Means of R runs and of queries have their textbook intervals; the sum has Welch's."""
     rng = np.random.default_rng(2)
     runs, queries = np.array([0.0, 1.0, 5.0]), rng.normal(size=50)
+    error = runs.std(ddof=1) / 3**0.5
+    queries *= error / (queries.std() / 50**0.5)
 
     def statistic(counts: Int64 | None) -> Float64:
         weights = np.ones(50) if counts is None else counts
         mean = float(weights @ queries) / 50
         return np.stack([runs + mean, runs, np.full(3, mean)], axis=1)
 
-    samples = bootstrap_runs(statistic, np.zeros(50, np.int64), rng=rng, num_resamples=20_000)
-    both, of_runs, of_queries = samples.var(axis=0)
-    assert of_runs == pytest.approx(runs.var(ddof=1) / 3, rel=0.03)  # not a third too small
-    assert of_queries == pytest.approx(queries.var() / 50, rel=0.05)
-    assert both == pytest.approx(of_runs + of_queries, rel=0.05)
-    assert samples.mean(axis=0)[1] == pytest.approx(runs.mean(), abs=0.05)
+    samples = bootstrap_runs(statistic, np.zeros(50, np.int64), rng=rng, num_resamples=40_000)
+    both, of_runs, of_queries = halves(samples, statistic(None))
+    assert of_runs == pytest.approx(4.303 * error, rel=0.05)  # t of 2 degrees of freedom
+    assert of_queries == pytest.approx(1.960 * error, rel=0.05)
+    assert both == pytest.approx(2.306 * 2**0.5 * error, rel=0.05)  # of 2 (1 + 1)^2 = 8
+    assert np.median(samples, axis=0)[1] == pytest.approx(runs.mean(), abs=0.05)
+
+
+@pytest.mark.parametrize("num_runs", [2, 3, 5])
+@pytest.mark.parametrize("noise_of_queries", [0.0, 1.0])
+def test_chance_alone_leaves_nought_outside_about_as_often_as_it_says(
+    num_runs: int, noise_of_queries: float
+) -> None:
+    rng = np.random.default_rng(7)
+    trials = 2000
+    runs = rng.normal(size=(num_runs, trials)) * num_runs**0.5
+    queries = rng.normal(size=(40, trials)) * noise_of_queries * 40**0.5
+
+    def statistic(counts: Int64 | None) -> Float64:
+        weights = np.ones(40) if counts is None else counts
+        mean: Float64 = runs + weights @ queries / 40
+        return mean
+
+    samples = bootstrap_runs(statistic, np.zeros(40, np.int64), rng=rng, num_resamples=1000)
+    found = intervals(mean_over_runs(statistic(None)), samples)
+    outside = [one is None or one.low is None or one.low * (one.high or 0) > 0 for one in found]
+    assert np.mean(outside) == pytest.approx(0.05, abs=0.04)  # Welch: 8 % at worst
 
 
 def test_one_run_doubts_the_queries_alone_and_absent_runs_are_left_out() -> None:

@@ -147,7 +147,8 @@ def weigh(
     samples = bootstrap_runs(
         statistic, bins, rng=np.random.default_rng(seed), num_resamples=num_resamples
     )
-    found = intervals(mean_over_runs(per_seed), samples)
+    lowest = np.where(np.arange(per_seed.shape[1]) < len(rows) * _WIDTH, 0.0, -1.0)
+    found = intervals(mean_over_runs(per_seed), samples.clip(lowest, 1.0))
     evidence = [
         _evidence(found[start : start + _WIDTH], int((~np.isnan(per_seed[:, start])).sum()))
         for start in range(0, per_seed.shape[1], _WIDTH)

@@ -230,9 +230,9 @@ def _method(outcome: Outcome) -> str:
     compared = sum(line.change is not None for line in outcome.lines)
     expected = compared * (1 - LEVEL)
     runs = (
-        "Queries are drawn anew within their size of landmark, and seeds anew beside them, one "
-        "fewer than there are (two-way bootstrap); the same draws for all rows, differences within "
-        "a seed. With few seeds such an interval remains a rough one."
+        "Queries are drawn anew within their size of landmark, the same draws for all rows; what "
+        "seeds add is taken from how far they lie apart, with Student's t for there being few; "
+        "differences are taken within a seed."
         if outcome.num_seeds > 1
         else "Queries are drawn anew within their size of landmark; with one seed the intervals "
         "say nothing of another training."
