@@ -225,6 +225,19 @@ def test_again_nothing_is_trained_but_what_failed(
     assert len(part.lines) == 5, "the table keeps the others"
 
 
+def test_a_penalty_is_taken_anew_where_its_reference_was_trained_anew(
+    done: tuple[Path, dict[str, Any]], table: Path, pictures: Manifest, tmp_path: Path
+) -> None:
+    out = shutil.copytree(done[0], tmp_path / "out")
+    result, other = (out / f"rows/penalty/seed-{seed}/result.json" for seed in (0, 1))
+    whole = json.loads(result.read_text())
+    result.write_text(json.dumps({**whole, "facts": {"model": "trained before"}}))
+    stamp = other.stat().st_mtime_ns
+    reproduce(pictures, table, out, rows=["penalty"])
+    assert json.loads(result.read_text())["facts"] == whole["facts"]
+    assert other.stat().st_mtime_ns == stamp, "that of the other seed stays"
+
+
 def test_a_mended_row_is_trained(
     done: tuple[Path, dict[str, Any]], table: Path, pictures: Manifest, tmp_path: Path
 ) -> None:

@@ -10,6 +10,7 @@ import torch
 from safetensors.torch import save_file
 
 from cairn.ablation.evidence import Evidence, Findings, Question, weigh
+from cairn.ablation.folder import Place
 from cairn.ablation.plan import make_plan
 from cairn.ablation.table import builtin_tables, read_table, recipe_of
 from cairn.ablation.verdict import verdict
@@ -167,6 +168,17 @@ def test_the_recipes_name_chooses_the_table(tmp_path: Path) -> None:
     small = other.recipe("softmax", 4)
     assert small is not None
     assert (small.train.epochs, small.model.gc, small.seed) == (3, False, 4)
+
+
+def test_a_recipe_may_change_until_its_row_is_trained(tmp_path: Path) -> None:
+    first, second = read_recipe("demo"), read_recipe("demo", ["head.margin=0.4"])
+    place = Place(tmp_path, "a", 0)
+    place.begin(first)
+    place.begin(second)
+    place.run.mkdir()
+    place.begin(second)
+    with pytest.raises(CairnError, match=r"head\.margin was 0\.4, is 0\.15"):
+        place.begin(first)
 
 
 # -- transfer --------------------------------------------------------------------------------------

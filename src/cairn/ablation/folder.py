@@ -82,14 +82,14 @@ class Place:
         """Record the recipe; what a failed try with another one left is removed.
 
         Raises:
-            CairnError: The row was begun or finished with another recipe.
+            CairnError: The row was trained, or is being trained, with another recipe.
         """
         path = self.folder / "recipe.json"
         if path.is_file():
             recorded = read_json(path)
             if recorded == _dumped(recipe):
                 return
-            if self.failure() is None:
+            if self.failure() is None and (self.run.exists() or self.finished):
                 raise CairnError(
                     f"row {self.row!r} was made with another recipe: "
                     f"{_difference(recorded, recipe)}",

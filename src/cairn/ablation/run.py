@@ -18,6 +18,7 @@ from cairn.ablation.evaluation import Data, Embedded, num_parameters, vote
 from cairn.ablation.folder import Place, Result, open_folder
 from cairn.ablation.plan import Plan, make_plan
 from cairn.ablation.report import Outcome, write
+from cairn.checkpoint import model_fingerprint
 from cairn.config import Recipe
 from cairn.errors import CairnError
 from cairn.manifest import Manifest
@@ -106,9 +107,12 @@ class _Runner:
         self._data: dict[int, Data] = {}
 
     def run(self, row: str, seed: int) -> None:
-        """Train and test one row with one seed, unless that is done."""
+        """Train and test one row with one seed, unless that is done.
+
+        A penalty is done anew where its reference was trained anew.
+        """
         place = self.plan.place(row, seed)
-        if place.finished:
+        if place.finished and self._is_current(place):
             return
         say(f"== {row}, seed {seed}: {self.plan.rows[row].title}")
         recipe = self.plan.recipe(row, seed)
@@ -174,7 +178,16 @@ class _Runner:
         embedded = Embedded.read(self.data(place.seed), source.embeddings)
         answers = embedded.answers(penalty=True)
         spent = time.perf_counter() - start
-        place.finish(answers, Result(None, 0.0, spent, source.result().parameters))
+        facts = {"model": embedded.table.fingerprint}
+        place.finish(answers, Result(None, 0.0, spent, source.result().parameters, facts))
+
+    def _is_current(self, place: Place) -> bool:
+        """Return whether a finished row answers with the reference's model as it is now."""
+        row = self.plan.rows[place.row]
+        if row.kind != "penalty" or row.reference is None:
+            return True
+        model = self.plan.place(row.reference, place.seed).run / "model"
+        return not model.is_dir() or place.result().facts.get("model") == model_fingerprint(model)
 
     def _embedded(self, row: str) -> list[Embedded]:
         places = [self.plan.place(row, seed) for seed in self.plan.seeds]
