@@ -148,6 +148,22 @@ def test_a_table_builds_on_another_and_adds_a_row(tmp_path: Path) -> None:
         read_table(loop)
 
 
+@pytest.mark.parametrize(
+    ("content", "match"),
+    [
+        (b"PAR1\xff\xfe", "not TOML.*\\n.*\\n.*give a table of rows in TOML"),
+        (b"base = 3", "base must be the name or path of a table of rows"),
+        (b'recipe = "demo"\nrows = 3', "setting 'rows'"),
+        (b'recipe = "demo"\n[rows]\na = 3', "setting 'rows.a'"),
+    ],
+)
+def test_what_is_no_table_is_refused_in_words(content: bytes, match: str, tmp_path: Path) -> None:
+    path = tmp_path / "rows.toml"
+    path.write_bytes(content)
+    with pytest.raises(CairnError, match=match):
+        read_table(path)
+
+
 def test_chosen_rows_bring_what_they_cannot_do_without(tmp_path: Path) -> None:
     path = table_file(tmp_path)
     assert make_plan(tmp_path, table=path, num_seeds=1, rows=["p"]).chosen == ("c", "p")

@@ -8,15 +8,24 @@ own, and then it is marked so.
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from importlib import resources
+from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
-from cairn.config import Recipe, Value, builtin_recipes, merged, parse_value, read_recipe
+from cairn.config import (
+    Recipe,
+    Value,
+    builtin_names,
+    builtin_recipes,
+    merged,
+    parse_value,
+    read_recipe,
+    read_values,
+)
 from cairn.errors import CairnError, nearest
 
 _BUDGET = ("train.epochs", "train.batch_size", "model.preprocess", "augment", "stages")
@@ -118,8 +127,7 @@ class Table(Value):
 
 def builtin_tables() -> list[str]:
     """Return the names of the tables that come with the package."""
-    folder = resources.files("cairn.ablation") / "tables"
-    return sorted(item.name.removesuffix(".toml") for item in folder.iterdir())
+    return builtin_names(_tables())
 
 
 def read_table(source: str | Path) -> Table:
@@ -131,7 +139,8 @@ def read_table(source: str | Path) -> Table:
         CairnError: No such table, not TOML, an unknown key, a row that refers to none, a circle of
             references, or a row with another budget than the rest.
     """
-    return parse_value(Table, _read(source), where=source)
+    values = read_values(source, _tables(), noun="table of rows", adjust=_find_recipes)
+    return parse_value(Table, values, where=source)
 
 
 def lineage(rows: Mapping[str, Row], name: str) -> list[str]:
@@ -210,30 +219,14 @@ def _says(changes: Mapping[str, Any], place: str) -> bool:
     return True
 
 
-def _read(source: str | Path, *, seen: tuple[str, ...] = ()) -> dict[str, Any]:
-    path = Path(source)
-    if str(source) in builtin_tables():
-        text = (resources.files("cairn.ablation") / "tables" / f"{source}.toml").read_text("utf-8")
-    elif path.is_file():
-        text = path.read_text(encoding="utf-8")
-    else:
-        raise CairnError(
-            f"no table of rows {str(source)!r}",
-            where=path.absolute(),
-            todo=f"give a TOML file or a built-in name; {nearest(str(source), builtin_tables())}",
-        )
-    try:
-        values = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise CairnError(f"not TOML: {error}", where=source) from None
-    for one in (values, *values.get("rows", {}).values(), *values.get("transfer", {}).values()):
+def _tables() -> Traversable:
+    return resources.files("cairn.ablation") / "tables"
+
+
+def _find_recipes(values: dict[str, Any], path: Path) -> None:
+    """Make paths of recipes start at the folder of the table that names them, as ``base`` does."""
+    sections = (values.get("rows"), values.get("transfer"))
+    rows = [row for one in sections if isinstance(one, dict) for row in one.values()]
+    for one in (values, *(row for row in rows if isinstance(row, dict))):
         if isinstance(one.get("recipe"), str) and one["recipe"] not in builtin_recipes():
-            one["recipe"] = str(path.parent / one["recipe"])  # as a base: from the table's folder
-    base = values.pop("base", None)
-    if base is None:
-        return values
-    if base not in builtin_tables():
-        base = str(path.parent / base)
-    if base in seen:
-        raise CairnError(f"a table is its own base: {' -> '.join((*seen, base))}", where=source)
-    return merged(_read(base, seen=(*seen, base)), values)
+            one["recipe"] = str(path.parent / one["recipe"])

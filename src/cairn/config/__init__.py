@@ -5,7 +5,7 @@ package) or a file, and build on another (``base``). Unknown keys fail with the 
 """
 
 from cairn.config.model import ModelConfig, Preprocess
-from cairn.config.read import builtin_recipes, read_recipe
+from cairn.config.read import builtin_names, builtin_recipes, read_recipe, read_values
 from cairn.config.recipe import Recipe, Stage, merged
 from cairn.config.training import (
     AugmentConfig,
@@ -27,8 +27,10 @@ __all__ = [
     "TrainConfig",
     "ValidationConfig",
     "Value",
+    "builtin_names",
     "builtin_recipes",
     "merged",
     "parse_value",
     "read_recipe",
+    "read_values",
 ]

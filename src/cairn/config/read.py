@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib import resources
+from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,7 @@ from cairn.errors import CairnError, nearest
 
 def builtin_recipes() -> list[str]:
     """Return the names of the recipes that come with the package."""
-    folder = resources.files("cairn") / "recipes"
-    return sorted(item.name.removesuffix(".toml") for item in folder.iterdir())
+    return builtin_names(_recipes())
 
 
 def read_recipe(source: str | Path, overrides: Sequence[str] = ()) -> Recipe:
@@ -30,43 +30,73 @@ def read_recipe(source: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     Raises:
         CairnError: No such recipe, not TOML, an unknown key or a value out of range.
     """
-    values = _read(source)
+    values = read_values(source, _recipes(), noun="recipe")
     for override in overrides:
         _apply(values, override)
     return parse_value(Recipe, values, where=source)
 
 
-def _read(source: str | Path, *, seen: tuple[str, ...] = ()) -> dict[str, Any]:
-    """Return the values of a recipe laid over those of its ``base``, where it names one."""
-    path = Path(source)
+def read_values(
+    source: str | Path,
+    folder: Traversable,
+    *,
+    noun: str,
+    adjust: Callable[[dict[str, Any], Path], None] | None = None,
+    seen: tuple[str, ...] = (),
+) -> dict[str, Any]:
+    """Return the values of a TOML file laid over those of its ``base``, where it names one.
+
+    Args:
+        source: Its path, or the name of a built-in one.
+        folder: Where the built-in ones are.
+        noun: What it is, for errors.
+        adjust: Called with the values of each file and its path, before they are put together.
+        seen: Files that led here by their ``base``.
+
+    Raises:
+        CairnError: No such file or name, not TOML, or a file that is its own base.
+    """
+    path, known = Path(source), builtin_names(folder)
     if path.is_file():
         try:
             text = path.read_text(encoding="utf-8")
         except UnicodeDecodeError as error:
-            todo = "the recipe comes first, the manifest after --data"
+            todo = f"give a {noun} in TOML; the manifest comes after --data"
             raise CairnError(f"not TOML: {error}", where=source, todo=todo) from None
-    elif str(source) in builtin_recipes():
-        text = (resources.files("cairn") / "recipes" / f"{source}.toml").read_text("utf-8")
+    elif str(source) in known:
+        text = (folder / f"{source}.toml").read_text("utf-8")
     else:
         raise CairnError(
-            f"no recipe {str(source)!r}",
+            f"no {noun} {str(source)!r}",
             where=path.absolute(),
-            todo=f"give a TOML file or a built-in name; {nearest(str(source), builtin_recipes())}",
+            todo=f"give a TOML file or a built-in name; {nearest(str(source), known)}",
         )
     try:
         values = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise CairnError(f"not TOML: {error}", where=source) from None
+    if adjust is not None:
+        adjust(values, path)
     base = values.pop("base", None)
     if base is None:
         return values
     if not isinstance(base, str):
-        raise CairnError("base must be the name or path of a recipe", where=source)
-    if base not in builtin_recipes():
+        raise CairnError(f"base must be the name or path of a {noun}", where=source)
+    if base not in known:
         base = str(path.parent / base)
     if base in seen:
-        raise CairnError(f"a recipe is its own base: {' -> '.join((*seen, base))}", where=source)
-    return merged(_read(base, seen=(*seen, base)), values)
+        raise CairnError(f"a {noun} is its own base: {' -> '.join((*seen, base))}", where=source)
+    below = read_values(base, folder, noun=noun, adjust=adjust, seen=(*seen, base))
+    return merged(below, values)
+
+
+def builtin_names(folder: Traversable) -> list[str]:
+    """Return the names of the TOML files in a folder of the package."""
+    return sorted(item.name.removesuffix(".toml") for item in folder.iterdir())
+
+
+def _recipes() -> Traversable:
+    return resources.files("cairn") / "recipes"
 
 
 def _apply(values: dict[str, Any], override: str) -> None:
