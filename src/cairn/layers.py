@@ -18,9 +18,9 @@ class GeM(nn.Module):
     """Generalised-mean pooling: (B, C, H, W) -> (B, C).
 
     ``(mean over positions of x^p)^(1/p)`` (Radenovic, Tolias and Chum, "Fine-tuning CNN image
-    retrieval with no human annotation", 2018, eq. 2). p = 1 is the average, p -> inf the maximum.
-    The powers are taken in float32 under autocast too, of values divided by their channel's
-    maximum, so that no p overflows or loses a channel that is nearly zero.
+    retrieval with no human annotation", 2018). p = 1 is the average, p -> inf the maximum. The
+    powers are taken in float32 under autocast too, of values divided by their channel's maximum, so
+    that no p overflows or loses a channel that is nearly zero.
 
     A power needs values above zero: those below ``eps`` count as ``eps``. Behind a ReLU, or a SiLU
     or GELU that hardly go below zero, that changes nearly nothing. Features behind a final layer
@@ -117,8 +117,8 @@ class GlobalContext(nn.Module):
 
     One attention map shared by all positions gathers a context vector, a two-layer bottleneck
     with layer norm transforms it, and it is added everywhere (Cao et al., "GCNet: Non-local
-    Networks Meet Squeeze-Excitation Networks and Beyond", 2019, eq. 4). The last weight starts at
-    zero, so a fresh block changes nothing: it can be put into a pretrained network.
+    Networks Meet Squeeze-Excitation Networks and Beyond", 2019). The last weight starts at zero, so
+    a fresh block changes nothing: it can be put into a pretrained network.
 
     Args:
         channels: C.

@@ -127,9 +127,10 @@ def listed() -> dict[str, list[str]]:
     return {row[0].strip("`"): row[1:] for row in rows}
 
 
-def test_the_page_lists_every_backbone_of_the_experiment_table() -> None:
+def test_the_page_lists_every_recipe_and_the_backbones_of_the_experiment_table() -> None:
     names = "resnext101 gc-resnext101 gc-resnext101-32x8d efficientnet-b3 efficientnet-b7 densenet"
     assert {*names.split(), "focalnet", "swin", "nfnet", "dinov2", "dinov3"} <= set(listed())
+    assert set(listed()) == set(builtin_recipes())
 
 
 @pytest.mark.parametrize("name", listed())

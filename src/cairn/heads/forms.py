@@ -29,7 +29,7 @@ class Softmax(Head):
 class NormalizedSoftmax(Head):
     """Softmax cross-entropy of ``s * cos(theta)``; with K centres the nearest counts.
 
-    Zhai and Wu, "Classification is a Strong Baseline for Deep Metric Learning", 2019, eq. 2.
+    Zhai and Wu, "Classification is a Strong Baseline for Deep Metric Learning", 2019.
     """
 
     def __init__(
@@ -74,7 +74,7 @@ class SubCenterArcFace(Head):
     """ArcFace with K centres a landmark, the nearest of which counts.
 
     Deng et al., "Sub-center ArcFace: Boosting Face Recognition by Large-Scale Noisy Web Faces",
-    2020, eq. 3. ``weight`` is (L, K, D).
+    2020. ``weight`` is (L, K, D).
     """
 
     def __init__(

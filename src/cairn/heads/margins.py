@@ -39,8 +39,8 @@ def margins_by_size(counts_L: Tensor, low: float, high: float, *, power: float) 
     """Return a margin for each landmark, from ``low`` for the largest to ``high`` for the smallest.
 
     ``u_c = n_c^-power`` and ``m_c = (high - low) (u_c - u_min) / (u_max - u_min) + low``: Ha et
-    al., "Google Landmark Recognition 2020 Competition Third Place Solution", 2020, sec. 2.2.
-    Where all landmarks are of one size, the margin is ``low``.
+    al., "Google Landmark Recognition 2020 Competition Third Place Solution", 2020. Where all
+    landmarks are of one size, the margin is ``low``.
 
     Args:
         counts_L: n_c.
