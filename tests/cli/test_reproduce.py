@@ -238,6 +238,17 @@ def test_a_penalty_is_taken_anew_where_its_reference_was_trained_anew(
     assert other.stat().st_mtime_ns == stamp, "that of the other seed stays"
 
 
+def test_a_row_whose_reference_is_not_there_says_so(
+    done: tuple[Path, dict[str, Any]], table: Path, pictures: Manifest, tmp_path: Path
+) -> None:
+    out = shutil.copytree(done[0], tmp_path / "out")
+    shutil.rmtree(out / "rows/arcface")
+    found = reproduce(pictures, table, out, rows=["softmax"])
+    says = {line.name: found.says(line) for line in found.lines}
+    assert says["penalty"] == "not compared: its reference 'arcface' is not finished"
+    assert says["softmax"] == "nothing to compare with: where the comparison starts"
+
+
 def test_a_mended_row_is_trained(
     done: tuple[Path, dict[str, Any]], table: Path, pictures: Manifest, tmp_path: Path
 ) -> None:

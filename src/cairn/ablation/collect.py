@@ -80,6 +80,7 @@ def _line(
         parameters=results[0].parameters if results else None,
         facts=results[0].facts if results else {},
         failure=failures.get(row),
+        lacks=_reference(plan, row, results) or None if results and row not in references else None,
     )
 
 

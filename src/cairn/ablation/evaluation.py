@@ -6,7 +6,7 @@ training's own validation split, which no test query is in.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -158,19 +158,18 @@ class Ensemble:
     answers: tuple[list[Prediction], ...]
 
 
-def vote(members: Mapping[str, Sequence[Embedded]]) -> Ensemble:
+def vote(members: Mapping[str, Iterable[Embedded]]) -> Ensemble:
     """Return the vote of ``members``, calibrated and weighted on the validation alone.
 
     Args:
-        members: For each row its embeddings, one for each seed, in the same order of seeds; rows
-            in the order that breaks ties.
+        members: For each row its embeddings, one for each seed, in the same order of seeds, taken
+            a seed at a time; rows in the order that breaks ties.
 
     Raises:
         CairnError: There is no validation to choose on.
     """
-    seeds = list(zip(*members.values(), strict=True))
     judged, truths, asked = [], [], []
-    for models in seeds:
+    for models in zip(*members.values(), strict=True):
         truth = models[0].data.validation_truth
         if not any(truth.values()):
             raise CairnError(

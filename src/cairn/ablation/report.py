@@ -35,6 +35,8 @@ class Line:
         parameters: Of the model, or of all that vote.
         facts: Further ones, such as an ensemble's members and weights.
         failure: Why it failed with one of the seeds; None where it did not.
+        lacks: The reference that it could not be compared with, for want of answers with a seed in
+            common; None where it was compared, or has none.
     """
 
     name: str
@@ -50,6 +52,7 @@ class Line:
     parameters: int | None
     facts: Mapping[str, Any] = field(default_factory=dict)
     failure: str | None = None
+    lacks: str | None = None
 
 
 @dataclass(frozen=True)
@@ -88,7 +91,9 @@ class Outcome:
     def says(self, line: Line) -> str:
         """Return the sentence on a row."""
         told = [] if line.failure is None else [f"failed, {line.failure}"]
-        if line.scores is not None:
+        if line.lacks is not None:
+            told.insert(0, f"not compared: its reference {line.lacks!r} is not finished")
+        elif line.scores is not None:
             told.insert(0, verdict(line.name, line.reference, self.findings))
         if "members" in line.facts:
             pairs = zip(line.facts["members"], line.facts["weights"], strict=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from cairn import processes
@@ -189,9 +189,10 @@ class _Runner:
         model = self.plan.place(row.reference, place.seed).run / "model"
         return not model.is_dir() or place.result().facts.get("model") == model_fingerprint(model)
 
-    def _embedded(self, row: str) -> list[Embedded]:
-        places = [self.plan.place(row, seed) for seed in self.plan.seeds]
-        return [Embedded.read(self.data(place.seed), place.embeddings) for place in places]
+    def _embedded(self, row: str) -> Iterator[Embedded]:
+        """Yield a row's embeddings seed by seed: those of all may not fit into memory."""
+        for seed in self.plan.seeds:
+            yield Embedded.read(self.data(seed), self.plan.place(row, seed).embeddings)
 
     def _best(self, count: int) -> list[str]:
         """Return the rows of greatest mean validation GAP, best first."""
