@@ -262,6 +262,8 @@ def test_a_recipe_builds_on_another(tmp_path: Path) -> None:
     [
         "head.label_smoothing=0.1",
         "head.size_margin=[0.5, 0.1]",
+        "head={kind='softmax', size_margin=[0.1, 0.5]}",
+        "head.scale_warmup_epochs=2",
         "head={kind='softmax', centers=3}",
         "head={kind='softmax', label_smoothing=0.1, sampled=0.5}",
     ],

@@ -57,6 +57,10 @@ class HeadConfig(Value):
             low, high = self.size_margin
             if not 0 <= low <= high < 3.1416:
                 raise ValueError(f"size_margin must be 0 <= low <= high, not {self.size_margin}")
+            if self.kind not in ("arcface", "cosface"):
+                raise ValueError(f"{self.kind} has no margin; size_margin needs arcface or cosface")
+        if self.scale_warmup_epochs and self.scale_start is None:
+            raise ValueError("scale_warmup_epochs needs scale_start, from where the scale goes")
         if self.kind == "softmax" and self.centers > 1:
             raise ValueError("a softmax head has one center a landmark; centers needs cosines")
         if self.label_smoothing and self.kind in ("arcface", "cosface"):
