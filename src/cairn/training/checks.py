@@ -61,7 +61,7 @@ def look_at(
     broken = [(path, why) for path, why in zip(chosen, seen, strict=True) if isinstance(why, str)]
     if not sides:
         raise CairnError(
-            f"none of {len(chosen)} photographs looked at can be read; the first: {broken[0][1]}",
+            f"none of a sample of {len(chosen)} photographs can be read; the first: {broken[0][1]}",
             where=broken[0][0],
             todo="check the paths in the manifest",
         )

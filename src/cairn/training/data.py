@@ -7,7 +7,7 @@ may show any of them. N rows, L landmarks.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -146,3 +146,8 @@ def _require_same_space(manifest: Manifest, other: Manifest, name: str) -> None:
             where=name,
             todo="map the landmarks to one label space",
         )
+
+
+def union(*rows: Iterable[int]) -> Int64:
+    """Return the rows in any of several groups, ascending, each once; groups may be empty."""
+    return np.unique(np.concatenate([np.array(list(part), dtype=np.int64) for part in rows]))

@@ -6,7 +6,7 @@ alone; a neck is fitted to, and the centres of a pretrained model placed at, tho
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -14,7 +14,7 @@ import torch
 from cairn import processes
 from cairn.domain import Float32, Int64
 from cairn.necks import Center, Whitened
-from cairn.training.data import Photographs
+from cairn.training.data import Photographs, union
 from cairn.training.learner import Learner
 
 Encode = Callable[[Int64, Callable[[torch.Tensor], torch.Tensor], str], tuple[Float32, Int64]]
@@ -38,16 +38,16 @@ def prepare(
     model, split = learner.model.eval(), photographs.split
     fits = isinstance(model.neck, Center | Whitened)
     places = learner.stage.model.weights is not None
-    learned = np.unique(np.concatenate([split.train, *photographs.shown]))
-    rows = _union(split.gallery, split.queries, split.nonlandmarks)
+    learned = union(split.train, *photographs.shown)
+    rows = union(split.gallery, split.queries, split.nonlandmarks)
     if fits:
-        rows = _union(rows, learned, split.spare)
+        rows = union(rows, learned, split.spare)
     elif places:
-        rows = _union(rows, _without_gallery(photographs, learned))
+        rows = union(rows, _without_gallery(photographs, learned))
     values, found = encode(rows, model.features if fits else model, "first look")
     embeddings = values
     if fits:
-        _fit_neck(learner, photographs, values, found, _union(learned, split.spare))
+        _fit_neck(learner, photographs, values, found, union(learned, split.spare))
         embeddings = _projected(learner, values)
     placed = embeddings
     if fits and fit_all:
@@ -105,7 +105,3 @@ def _without_gallery(photographs: Photographs, learned: Int64) -> Int64:
     labels = photographs.labels
     seen = np.unique(labels[list(photographs.split.gallery)])
     return learned[~np.isin(labels[learned], [-1, *seen])]
-
-
-def _union(*rows: Iterable[int]) -> Int64:
-    return np.unique(np.concatenate([np.array(list(part), dtype=np.int64) for part in rows]))

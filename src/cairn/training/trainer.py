@@ -18,7 +18,7 @@ from cairn.manifest import Manifest
 from cairn.model import resolve
 from cairn.state import State, load_state, peek_state, save_state, state_path
 from cairn.training.checks import look_at, require_sizes
-from cairn.training.data import read_photographs
+from cairn.training.data import read_photographs, union
 from cairn.training.encoding import encode_rows
 from cairn.training.learner import Learner, seed_step
 from cairn.training.preparing import prepare
@@ -230,7 +230,7 @@ class Trainer:
             return None
         kept, split = self.learner.kept.eval(), self.photographs.split
         processes.broadcast_weights(kept)  # batch-norm statistics are each process's own
-        rows = np.unique(np.concatenate([split.gallery, split.queries, split.nonlandmarks]))
+        rows = union(split.gallery, split.queries, split.nonlandmarks)
         return self._score(*self._encode(rows, kept, "validate"))
 
     def _encode(
