@@ -22,7 +22,9 @@ def _group() -> None:
 def build(
     embeddings: Annotated[Path, typer.Argument(help="A folder that `cairn embed` wrote.")],
     model: Annotated[Path, typer.Argument(help="The model folder that made it.")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="The gallery folder to make.")],
+    output: Annotated[
+        str, typer.Option("--output", "-o", help="Where to: a new folder, or s3://bucket/prefix.")
+    ],
     names: Annotated[
         Path | None, typer.Option(help="A manifest whose column landmark_name names landmarks.")
     ] = None,
@@ -37,6 +39,7 @@ def build(
     emit(
         {
             "folder": output,
+            "version": made.version,
             "num_images": len(made.table),
             "num_landmarks": made.num_landmarks,
             "fingerprint": made.table.fingerprint,
