@@ -6,12 +6,13 @@ import numpy as np
 
 from cairn.domain import Float32, Int64, Neighbors
 from cairn.errors import CairnError
+from cairn.penalty import PenaltyTable
 
 NEAR_TIE = 1e-6
 """Similarities that float32 peers may swap."""
 
 _SUMMING = 1e-12  # sums in float64 in another order differ by less
-_BLOCK = 1 << 15
+_BLOCK, _QUERIES = 1 << 15, 256
 
 
 def brute_force(queries_QD: Float32, gallery_GD: Float32, k: int) -> Int64:
@@ -72,6 +73,34 @@ def require_same(
                 f"the rows differ from {peer}'s by {worst:.2g} in similarity",
                 where=f"query {query}",
             )
+
+
+def require_picks(
+    table: PenaltyTable, bank_BD: Float32, rows_N: Int64, gallery_GD: Float32
+) -> None:
+    """Raise unless a penalty table is that of picks in float64, as far as some bank rows show it.
+
+    All rows of the bank give every count and mean; fewer give a lower bound of the counts.
+    """
+    num_gallery = len(gallery_GD)
+    if table.num_picks != min(table.top, num_gallery) * len(bank_BD):
+        raise CairnError("the number of picks is off", where=table.num_picks)
+    counts, sums = np.zeros(num_gallery, dtype=np.int64), np.zeros(num_gallery)
+    for part_B in np.array_split(rows_N, max(1, len(rows_N) // _QUERIES)):
+        picks_BK = brute_force(bank_BD[part_B], gallery_GD, table.top)
+        wide_BD = bank_BD[part_B].astype(np.float64)
+        near_BK = np.einsum("bkd,bd->bk", gallery_GD[picks_BK].astype(np.float64), wide_BD)
+        counts += np.bincount(picks_BK.ravel(), minlength=num_gallery)
+        sums += np.bincount(picks_BK.ravel(), weights=near_BK.ravel(), minlength=num_gallery)
+    capped = np.minimum(counts, table.rule.max_n)
+    if (capped > table.n_picked).any():
+        raise CairnError("gallery rows miss picks", where=int((capped > table.n_picked).sum()))
+    if len(rows_N) < len(bank_BD):
+        return
+    if (capped != table.n_picked).any():
+        raise CairnError("gallery rows have picks too many", where="the penalty table")
+    if np.abs(sums / np.maximum(counts, 1) - table.sims).max() > NEAR_TIE:
+        raise CairnError("means differ from those of float64", where="the penalty table")
 
 
 def overlap(indices_QK: Int64, theirs_QK: Int64) -> float:

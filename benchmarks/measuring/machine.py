@@ -17,7 +17,7 @@ _PACKAGES = ("cairn-landmarks", "torch", "numba", "faiss-cpu", "scann", "scikit-
 _UNITS = ("amx_int8", "amx_bf16", "avx512_bf16", "avx512_vnni", "avx2")
 _SHAPES = ((1024, 4096, 512), (4096, 4096, 512), (2048, 8192, 512), (2048, 2048, 2048))
 _CUDA_SHAPES = ((8192, 16384, 512), (8192, 8192, 4096), (8192, 8192, 8192))
-_ENOUGH_S = 0.5
+_ENOUGH_S = 0.3
 
 
 def describe(threads: int) -> str:
@@ -91,7 +91,7 @@ def taking_turns(ways: Mapping[str, Callable[[], object]], rounds: int) -> dict[
     """Return the least seconds of each way; they take turns, so that other load hurts all alike.
 
     Each should have run before, at a small size at least. Where all are quick there are more
-    rounds, up to half a second of each.
+    rounds, until each has had enough seconds.
     """
     times: dict[str, list[float]] = {name: [] for name in ways}
     while True:

@@ -92,7 +92,7 @@ def measured(task: Task) -> Cost:
 def measure(task: Task) -> Cost:
     """Return what the task costs in this process, which should have done nothing before."""
     torch.set_num_threads(task.threads)
-    gallery_GD = np.load(task.gallery, mmap_mode="r")[: task.num_rows]
+    gallery_GD = np.load(task.gallery, mmap_mode="c")[: task.num_rows]
     queries_QD = np.array(np.load(task.queries, mmap_mode="r")[: task.num_queries])
     prepare = penalties if task.way == PENALTY else WAYS[task.way].prepare
     few_GD = np.array(gallery_GD[:_FEW_ROWS])
