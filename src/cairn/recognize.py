@@ -56,7 +56,7 @@ def recognize_table(
     Raises:
         CairnError: The queries are of another model, or ``top`` is less than 1.
     """
-    require_same_model(queries, gallery.table, where=f"the queries and {gallery.folder}")
+    require_same_model(queries, gallery.table, where=f"the queries and {gallery.location}")
     return _predict(queries.vectors, queries.image_ids, gallery, top=top, use_penalty=use_penalty)
 
 
@@ -136,7 +136,7 @@ class Recognizer:
             raise CairnError(
                 f"the gallery was made by model {gallery.table.fingerprint}, "
                 f"this is {runtime.fingerprint or 'another'}",
-                where=gallery.folder,
+                where=gallery.location,
                 todo="load the model in the gallery's own folder: Recognizer.load(gallery)",
             )
         _check_top(top)
@@ -153,12 +153,12 @@ class Recognizer:
         backend: str = "auto",
         device: str = "auto",
     ) -> Recognizer:
-        """Return the recognizer of a gallery folder, its model ready to run.
+        """Return the recognizer of a gallery, a folder or ``s3://...``, its model ready to run.
 
         Raises:
             CairnError: The folder is no gallery, or the backend or device cannot be had.
         """
-        gallery = Gallery.load(Path(gallery_folder), penalty=use_penalty)
+        gallery = Gallery.load(gallery_folder, penalty=use_penalty)
         runtime = load_runtime(gallery.model_dir, backend=backend, device=device)
         return cls(gallery, runtime, top=top, use_penalty=use_penalty)
 

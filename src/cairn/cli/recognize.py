@@ -24,7 +24,7 @@ _UNFOLDED = 10_000  # columns: where no terminal shows the table, paths stay who
 
 
 def recognize(
-    gallery: Annotated[Path, typer.Argument(help="A gallery folder.")],
+    gallery: Annotated[Path, typer.Argument(help="A gallery: a folder, or s3://bucket/prefix.")],
     photographs: Annotated[
         list[Path], typer.Argument(help="Photographs, folders of them, or one manifest.")
     ],
