@@ -1,5 +1,6 @@
 """Small inputs that many tests share."""
 
+import dataclasses
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -116,3 +117,18 @@ def assert_same_state() -> Callable[[Path, Path], None]:
         assert told(ours) == told(theirs)
 
     return compare
+
+
+@pytest.fixture
+def slow_exact(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let exact search look slow, so that small galleries have something to win."""
+    from cairn import tuning
+
+    enter = tuning._Contest.__init__
+
+    def slowed(self: tuning._Contest, *values: object) -> None:
+        enter(self, *values)  # type: ignore[arg-type]
+        self.exact = dataclasses.replace(self.exact, single_ms=1e6, qps=1e-3)
+        self.trials = [self.exact]
+
+    monkeypatch.setattr(tuning._Contest, "__init__", slowed)

@@ -23,19 +23,6 @@ def grouped(num: int, seed: int = 0) -> Float32:
     return np.asarray(made / np.linalg.norm(made, axis=1, keepdims=True), dtype=np.float32)
 
 
-@pytest.fixture
-def slow_exact(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let exact search look slow, so that small galleries have something to win."""
-    enter = tuning._Contest.__init__
-
-    def slowed(self: tuning._Contest, *values: object) -> None:
-        enter(self, *values)  # type: ignore[arg-type]
-        self.exact = replace(self.exact, single_ms=1e6, qps=1e-3)
-        self.trials = [self.exact]
-
-    monkeypatch.setattr(tuning._Contest, "__init__", slowed)
-
-
 @pytest.mark.usefixtures("slow_exact")
 @pytest.mark.parametrize("kind", ["hnsw", "ivf-pq"])
 @pytest.mark.parametrize("goal", ["single", "batch"])
