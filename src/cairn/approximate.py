@@ -29,12 +29,13 @@ from typing import Any, ClassVar, TypeAlias
 
 import faiss
 import numpy as np
-from torch import Tensor
+import torch
 
 from cairn.domain import Float32, Int64, Neighbors
 from cairn.errors import CairnError
 from cairn.progress import say
 from cairn.search import Array
+from cairn.search.rows import as_matrix, as_offsets
 from cairn.searchers import ExactSearcher, as_queries
 
 MIN_ROWS = 1024
@@ -234,15 +235,18 @@ class ApproximateSearcher:
         return made
 
     def _take(self, vectors: Array, parameters: Parameters, offsets: Array | None) -> None:
-        array = _as_array(vectors)
-        if array.dtype != np.float32:
-            raise CairnError("gallery must be float32", where=array.dtype)
-        added = None if offsets is None else _as_array(offsets)
-        self.exact = ExactSearcher(array, offsets=added)
-        self.vectors: Float32 = np.ascontiguousarray(array)
-        self.offsets: Float32 | None = added
+        gallery_GD = as_matrix(vectors, "gallery").cpu()
+        if gallery_GD.dtype != torch.float32:
+            raise CairnError(
+                "a gallery for approximate search must be float32",
+                where=gallery_GD.dtype,
+                todo="convert it first, for example with .astype(np.float32)",
+            )
+        self._added_G = as_offsets(offsets, len(gallery_GD))
+        self.vectors: Float32 = gallery_GD.numpy()
+        self.offsets: Float32 | None = None if offsets is None else self._added_G
+        self.exact = ExactSearcher(self.vectors, offsets=self.offsets)
         self.parameters = parameters
-        self._added_G = np.zeros(len(array), dtype=np.float32) if added is None else added
 
     @property
     def name(self) -> str:
@@ -320,14 +324,7 @@ class ApproximateSearcher:
 
         asked_QE = _asked(queries_QD, self._index.d, has_offsets=self.offsets is not None)
         rows_QC: Int64 = self._index.search(asked_QE, num_candidates, params=parameters)[1]
-        found = best_candidates(
-            queries_QD,
-            self.vectors,
-            self._added_G,
-            rows_QC,
-            k,
-            threads=faiss.omp_get_max_threads(),
-        )
+        found = best_candidates(queries_QD, self.vectors, self._added_G, rows_QC, k).neighbors()
         short = np.flatnonzero(found.indices[:, -1] < 0)
         if len(short):
             exact = self.exact.search(queries_QD[short], k)
@@ -397,10 +394,6 @@ def _build(rows_GE: Float32, parameters: Parameters) -> Any:
         index.train(rows_GE)
     index.add(rows_GE)
     return index
-
-
-def _as_array(values: Array) -> Any:
-    return values.detach().cpu().numpy() if isinstance(values, Tensor) else np.asarray(values)
 
 
 def _require_whole(parameters: Any) -> None:

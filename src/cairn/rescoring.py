@@ -1,98 +1,66 @@
 """Candidates scored again: the best k of rows that something quicker proposed, by exact scores.
 
-The scores are those of exact search, products summed in float64 plus the row's offset, so a row
-gets the same similarity whichever way it was found. Memory is that of the candidates' numbers; the
-vectors are read where they lie.
+The scores are those of exact search, by its own function, plus the row's offset, so a row gets the
+same similarity whichever way it was found. Memory is that of the candidates' numbers; the vectors
+are read where they lie.
 
 Legend of shapes: Q queries, G gallery rows, C candidates of a query, K neighbours, D dimensions.
 """
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
-from itertools import pairwise
-from typing import Any
-
-import numba
 import numpy as np
+from numpy.typing import NDArray
 
-from cairn.domain import Float32, Int64, Neighbors
+from cairn.domain import Float32, Int64
+from cairn.search import TopK
+from cairn.search.candidates import put_in_order, score
+from cairn.search.compiled import compiled
+from cairn.search.instructions import SUMS, prefetch
+from cairn.search.workers import workers
 
 
 def best_candidates(
-    queries_QD: Float32,
-    vectors_GD: Float32,
-    offsets_G: Float32,
-    rows_QC: Int64,
-    k: int,
-    *,
-    threads: int = 1,
-) -> Neighbors:
+    queries_QD: Float32, vectors_GD: Float32, offsets_G: Float32, rows_QC: Int64, k: int
+) -> TopK:
     """Return the ``k`` best candidates of each query, equal ones by lower row.
 
     Args:
         queries_QD: (Q, D) float32, contiguous.
         vectors_GD: (G, D) float32, contiguous.
         offsets_G: (G,) float32, added to similarities.
-        rows_QC: (Q, C) different rows for each query; -1 where there are fewer.
-        k: At least 1; what exceeds the candidates is padded with row -1 and similarity -inf.
-        threads: How many share the queries.
+        rows_QC: (Q, C) different rows for each query, C >= k; -1 where there are fewer.
+        k: At least 1.
     """
-    num_queries = len(queries_QD)
-    into = Neighbors(
-        np.full((num_queries, k), -1, dtype=np.int64),
-        np.full((num_queries, k), -np.inf, dtype=np.float32),
-    )
-    values: tuple[Any, ...] = (
-        queries_QD,
-        vectors_GD,
-        offsets_G,
-        rows_QC,
-        into.indices,
-        into.similarities,
-    )
-    parts = min(threads, num_queries)
-    if parts <= 1:
-        _settle(*values, 0, num_queries)
-        return into
-    cuts = [num_queries * part // parts for part in range(parts + 1)]
-    with ThreadPoolExecutor(parts) as pool:
-        tasks = [pool.submit(_settle, *(*values, *part)) for part in pairwise(cuts)]
-        for task in tasks:
-            task.result()
-    return into
+    scores_QC = np.empty(rows_QC.shape)
+    rows_QC = rows_QC.copy()
+    with workers() as crew:
+        values = (queries_QD, vectors_GD, offsets_G, rows_QC, scores_QC)
+        crew.spread(_rescore, *values, over=len(queries_QD))
+    return TopK(rows_QC[:, :k], scores_QC[:, :k])
 
 
-@numba.njit(  # type: ignore[untyped-decorator]
-    nogil=True, cache=True, error_model="numpy", fastmath={"reassoc", "contract", "nsz"}
-)
-def _settle(
+@compiled
+def _rescore(
     queries_QD: Float32,
     vectors_GD: Float32,
     offsets_G: Float32,
     rows_QC: Int64,
-    indices_QK: Int64,
-    similarities_QK: Float32,
+    scores_QC: NDArray[np.float64],
     first: int,
     last: int,
 ) -> None:
-    """Write the best candidates of the queries ``first`` to ``last``."""
-    most = indices_QK.shape[1]
+    """Score the candidates of the queries ``first`` to ``last`` and put them in order."""
+    sums = np.empty(SUMS, np.float64)
+    row_bytes = vectors_GD.shape[1] * vectors_GD.itemsize
+    at_rows = vectors_GD.ctypes.data
     for i in range(first, last):
-        rows_C = np.sort(rows_QC[i])
-        scores_C = np.empty(len(rows_C), np.float64)
-        for c in range(len(rows_C)):
-            row = rows_C[c]
-            if row < 0:
-                scores_C[c] = -np.inf
-                continue
-            total = 0.0
-            for d in range(queries_QD.shape[1]):
-                total += np.float64(queries_QD[i, d]) * np.float64(vectors_GD[row, d])
-            scores_C[c] = total + np.float64(offsets_G[row])
-        order = np.argsort(-scores_C, kind="mergesort")
-        for c in range(min(most, len(rows_C))):
-            row = rows_C[order[c]]
+        for c in range(rows_QC.shape[1]):
+            row = rows_QC[i, c]
+            if c + 1 < rows_QC.shape[1] and rows_QC[i, c + 1] >= 0:
+                prefetch(at_rows + rows_QC[i, c + 1] * row_bytes, row_bytes)
+            scores_QC[i, c] = -np.inf
             if row >= 0:
-                indices_QK[i, c] = row
-                similarities_QK[i, c] = np.float32(scores_C[order[c]])
+                value = score(queries_QD[i], vectors_GD[row], sums)
+                scores_QC[i, c] = value + np.float64(offsets_G[row])
+    put_in_order(scores_QC, rows_QC, first, last)

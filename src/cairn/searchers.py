@@ -13,11 +13,11 @@ from __future__ import annotations
 from typing import Protocol
 
 import numpy as np
-from torch import Tensor
 
 from cairn.domain import Float32, Neighbors
 from cairn.errors import CairnError
 from cairn.search import Array, search
+from cairn.search.rows import as_matrix, require_vectors
 
 
 class Searcher(Protocol):
@@ -41,7 +41,7 @@ class Searcher(Protocol):
         """Return the ``k`` rows found for each query, best first.
 
         Args:
-            queries: (Q, D) float32, rows of unit length; a NumPy array or a tensor.
+            queries: (Q, D) rows of unit length, as :func:`cairn.search.search` takes them.
             k: How many neighbours a query gets, at least 1; row -1 and similarity -inf pad what
                 exceeds G.
 
@@ -58,7 +58,7 @@ class ExactSearcher:
     """Every row compared, by :func:`cairn.search.search`: the answer of a float64 brute force.
 
     Args:
-        vectors: (G, D) float32 gallery, rows of unit length, G >= 1.
+        vectors: (G, D) gallery in memory, G >= 1 unit rows of any type that search takes.
         offsets: (G,) finite float32 added to the similarities of each row; minus a penalty, say.
 
     Raises:
@@ -90,34 +90,23 @@ def check_gallery(vectors: Array, offsets: Array | None) -> None:
     Raises:
         CairnError: As :func:`cairn.search.search`.
     """
-    if vectors.ndim != 2 or vectors.shape[1] == 0:
-        raise CairnError("gallery must be a matrix, one vector a row", where=tuple(vectors.shape))
-    search(vectors[:1], vectors, 1, offsets=offsets)
+    gallery_GD = as_matrix(vectors, "gallery")
+    search(gallery_GD[:1], gallery_GD, 1, offsets=offsets)
 
 
 def as_queries(queries: Array, dimension: int) -> Float32:
-    """Return queries as a contiguous NumPy array, checked as exact search checks them.
+    """Return queries as float32 on the host, checked as exact search checks them.
 
     Raises:
-        CairnError: They are no (Q, ``dimension``) float32 matrix, or a row is zero or not finite.
+        CairnError: They are no (Q, ``dimension``) matrix of a type that search takes, or a row is
+            zero or not finite.
     """
-    rows = queries.detach().cpu().numpy() if isinstance(queries, Tensor) else np.asarray(queries)
-    if rows.ndim != 2:
-        raise CairnError("queries must be a matrix, one vector a row", where=rows.shape)
-    if rows.dtype != np.float32:
-        raise CairnError("queries must be float32", where=rows.dtype)
-    if rows.shape[1] != dimension:
+    rows_QD: Float32 = as_matrix(queries, "queries").cpu().float().numpy()
+    if rows_QD.shape[1] != dimension:
         raise CairnError(
             "queries and gallery differ in dimension",
-            where=f"{rows.shape[1]} and {dimension}",
+            where=f"{rows_QD.shape[1]} and {dimension}",
             todo="embed both with the same model",
         )
-    squares_Q = np.einsum("qd,qd->q", rows, rows)
-    bad = np.flatnonzero(~(np.isfinite(squares_Q) & (squares_Q > 0)))
-    if len(bad):
-        raise CairnError(
-            "queries hold a row that is zero or not finite",
-            where=f"row {int(bad[0])}",
-            todo="embed that image again; unit rows are what the model makes",
-        )
-    return np.ascontiguousarray(rows)
+    require_vectors(np.einsum("qd,qd->q", rows_QD, rows_QD), 0, "queries")
+    return rows_QD

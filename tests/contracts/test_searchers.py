@@ -210,6 +210,11 @@ def test_a_tensor_asks_as_an_array_does(make: Make) -> None:
     require_same(searcher.search(asked, 5), searcher.search(torch.from_numpy(asked), 5))
 
 
+def test_queries_in_half_precision_are_the_numbers_that_they_are(make: Make) -> None:
+    searcher, asked = make(gallery(1500), None), queries(9, 1500).astype(np.float16)
+    require_same(searcher.search(asked, 5), searcher.search(asked.astype(np.float32), 5))
+
+
 def test_it_is_made_alike_twice_and_by_any_number_of_threads(make: Make) -> None:
     asked = queries(30, 1500)
     answers = []

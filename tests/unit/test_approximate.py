@@ -135,13 +135,17 @@ def test_long_vectors_are_found_by_product_not_by_distance() -> None:
         assert found.indices[0, 0] == 700
 
 
-@pytest.mark.parametrize("threads", [1, 3, 20])
-def test_candidates_are_ordered_by_exact_score_then_row(threads: int) -> None:
+def test_candidates_are_ordered_by_exact_score_then_row() -> None:
     vectors = np.array([[1, 0], [0, 1], [1, 0], [0.6, 0.8]], dtype=np.float32)
     offsets = np.array([0, 0, 0, 0.5], dtype=np.float32)
     asked = np.array([[1, 0], [0, 1]], dtype=np.float32)
     rows_QC = np.array([[2, -1, 3, 0], [0, 1, -1, -1]], dtype=np.int64)
-    found = best_candidates(asked, vectors, offsets, rows_QC, 3, threads=threads)
-    assert found.indices.tolist() == [[3, 0, 2], [1, 0, -1]]
-    expected = np.array([[1.1, 1, 1], [1, 0, -np.inf]], dtype=np.float32)
-    np.testing.assert_allclose(found.similarities, expected, rtol=1e-6)
+    found = best_candidates(asked, vectors, offsets, rows_QC, 3)
+    assert found.rows.tolist() == [[3, 0, 2], [1, 0, -1]]
+    expected = np.array([[1.1, 1, 1], [1, 0, -np.inf]])
+    np.testing.assert_allclose(found.scores, expected, rtol=1e-7)
+
+
+def test_a_gallery_in_half_precision_is_refused() -> None:
+    with pytest.raises(CairnError, match="float32"):
+        ApproximateSearcher(rows(1500).astype(np.float16), Hnsw())

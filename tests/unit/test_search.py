@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import torch
 
-from cairn import search as module
 from cairn.domain import Float32, Int64
 from cairn.errors import CairnError
-from cairn.search import search
+from cairn.search import by_products, by_tiles, by_torch, exact, quickest, search
+from cairn.search.tiles import HAS_TILES
 
 
 def unit_rows(num_rows: int, dimension: int, seed: int) -> Float32:
@@ -27,14 +27,25 @@ def brute_force(
     return order, np.take_along_axis(scores, order, axis=1).astype(np.float32)
 
 
-@pytest.fixture(params=["plain", "compiled float32", "compiled bfloat16"])
+WAYS = [
+    "plain",
+    "rows",
+    "float32",
+    "bfloat16",
+    pytest.param(
+        "tiles", marks=pytest.mark.skipif(not HAS_TILES, reason="a processor without VNNI")
+    ),
+]
+
+
+@pytest.fixture(params=WAYS)
 def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Each way of searching in turn, whatever the size asks for."""
     if request.param != "plain":
-        monkeypatch.setattr(module, "_SMALL", 0)
-    pays = request.param.endswith("bfloat16")
-    monkeypatch.setattr(module, "_bfloat16_pays", lambda: pays)
-    monkeypatch.setattr(module, "_BFLOAT16_FROM", 1)
+        monkeypatch.setattr(exact, "SMALL", 0)
+    monkeypatch.setattr(exact, "_FEW", 1000 if request.param == "rows" else 0)
+    monkeypatch.setattr(exact, "_BFLOAT16_FROM", 1)
+    monkeypatch.setattr(quickest, "quickest_way", lambda: request.param)
     return str(request.param)
 
 
@@ -82,9 +93,14 @@ class TestEveryWay:
         gallery[100:140] = gallery[3]
         whole = search(queries, gallery, 25)
         for at_once, num_bytes in ((1, 1 << 10), (7, 1 << 12), (33, 70_000)):
-            monkeypatch.setattr(module, "_QUERIES_AT_ONCE", at_once)
-            monkeypatch.setattr(module, "_BLOCK_BYTES", num_bytes)
-            monkeypatch.setattr(module, "_DEVICE_BLOCK_BYTES", num_bytes)
+            for module in (exact, by_torch, by_products):
+                monkeypatch.setattr(module, "_QUERIES_AT_ONCE", at_once)
+            monkeypatch.setattr(by_products, "_BLOCK_BYTES", num_bytes)
+            monkeypatch.setattr(by_products, "_ROWS_AT_ONCE", num_bytes // 32)
+            monkeypatch.setattr(by_tiles, "_SLAB_BYTES", num_bytes)
+            monkeypatch.setattr(by_tiles, "_GROUPS_AT_ONCE", at_once)
+            monkeypatch.setitem(by_torch._PAIRS_AT_ONCE, "cpu", num_bytes)
+            monkeypatch.setitem(by_torch._PAIR_BYTES_AT_ONCE, "cpu", num_bytes)
             parts = search(queries, gallery, 25)
             np.testing.assert_array_equal(parts.indices, whole.indices)
             np.testing.assert_array_equal(parts.similarities, whole.similarities)
@@ -178,6 +194,6 @@ def test_names_the_nearest_precision() -> None:
 
 
 def test_lower_product_precision_widens_the_bound(monkeypatch: pytest.MonkeyPatch) -> None:
-    narrow = module._summing_error(512)
+    narrow = by_torch.summing_error(512)
     monkeypatch.setattr(torch, "get_float32_matmul_precision", lambda: "medium")
-    assert module._summing_error(512) > narrow + 2 * 2.0**-9
+    assert by_torch.summing_error(512) > narrow + 2 * 2.0**-9
