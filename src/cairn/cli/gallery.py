@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cairn.cli import gallery_history
+from cairn.cli import gallery_history, gallery_tune
 from cairn.cli.embed import Backend, Device, Workers
 from cairn.cli.output import Json, emit
 from cairn.errors import CairnError
@@ -189,6 +189,7 @@ app.command("log")(gallery_history.log)
 app.command("rollback")(gallery_history.rollback)
 app.command("tag")(gallery_history.tag)
 app.command("compact")(gallery_history.compact)
+app.command("tune")(gallery_tune.tune)
 
 
 def _emit(entry: Entry, gallery: str, as_json: bool) -> None:
