@@ -117,7 +117,7 @@ def _store() -> Iterator[Store]:
 
 @pytest.fixture
 def store(_store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
-    """A store that the environment points to, with an empty bucket ``galleries``."""
+    """A store that the environment points to, with a bucket ``galleries``."""
     import boto3
 
     monkeypatch.setenv("AWS_ENDPOINT_URL", _store.endpoint)
@@ -125,14 +125,7 @@ def store(_store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Sto
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
     monkeypatch.setenv("AWS_REGION", "us-east-1")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    client = boto3.client("s3", region_name="us-east-1")
-    bucket = {"Bucket": "galleries"}
-    try:
-        client.create_bucket(**bucket)
-    except client.exceptions.BucketAlreadyOwnedByYou:
-        for page in client.get_paginator("list_objects_v2").paginate(**bucket):
-            for item in page.get("Contents", ()):
-                client.delete_object(Key=item["Key"], **bucket)
+    boto3.client("s3", region_name="us-east-1").create_bucket(Bucket="galleries")
     _store.watch(None)
     return _store
 

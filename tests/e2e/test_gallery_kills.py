@@ -204,14 +204,20 @@ def test_killed_at_any_request_an_object_store_has_the_old_version_or_the_new(
     assert "old" in seen or operation == "compact"
 
 
+def gallery_in(where: str, material: Material, works: Any, tmp_path: Path) -> str:
+    """Return the location of a copy of the gallery, in a folder or in the store."""
+    if where == "folder":
+        return str(shutil.copytree(material.gallery, tmp_path / "g"))
+    location = f"s3://galleries/{tmp_path.name}"
+    copied(works, material.gallery, location)
+    return location
+
+
 @pytest.mark.parametrize("where", ["folder", "store"])
 def test_readers_see_whole_versions_while_a_writer_changes_them(
     where: str, material: Material, works: Any, store: Any, writer: Any, reader: Any, tmp_path: Path
 ) -> None:
-    location = str(tmp_path / "g") if where == "folder" else "s3://galleries/g"
-    copied(works, material.gallery, location) if where == "store" else shutil.copytree(
-        material.gallery, location
-    )
+    location = gallery_in(where, material, works, tmp_path)
     changes = [
         ("add", str(material.root / "added")),
         ("remove", ["18.jpg", "0.jpg"]),
@@ -249,10 +255,7 @@ def test_readers_see_whole_versions_while_a_writer_changes_them(
 def test_of_two_writers_at_once_each_is_done_whole_or_refused(
     where: str, material: Material, works: Any, store: Any, writer: Any, reader: Any, tmp_path: Path
 ) -> None:
-    location = str(tmp_path / "g") if where == "folder" else "s3://galleries/g"
-    copied(works, material.gallery, location) if where == "store" else shutil.copytree(
-        material.gallery, location
-    )
+    location = gallery_in(where, material, works, tmp_path)
     told: list[dict[str, Any]] = []
     threads = []
     for one in (writer, reader):  # the same images: twice would be a mixture
