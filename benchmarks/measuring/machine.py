@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
+from typing import TypeAlias
 
 import torch
 
@@ -17,7 +18,19 @@ _PACKAGES = ("cairn-landmarks", "torch", "numba", "faiss-cpu", "scann", "scikit-
 _UNITS = ("amx_int8", "amx_bf16", "avx512_bf16", "avx512_vnni", "avx2")
 _SHAPES = ((1024, 4096, 512), (4096, 4096, 512), (2048, 8192, 512), (2048, 2048, 2048))
 _CUDA_SHAPES = ((8192, 16384, 512), (8192, 8192, 4096), (8192, 8192, 8192))
-_ENOUGH_S = 0.3
+_LEAST, _ENOUGH_S = 3, 0.3  # runs and seconds
+
+Clock: TypeAlias = Callable[[], float]
+"""Seconds since some moment; differences of it are what is measured."""
+
+
+def processor(threads: int) -> Clock:
+    """Return a clock of the seconds for which this process had the processor, over ``threads``.
+
+    On a machine that is not idle it says more than the wall's: what the work would have taken with
+    all threads busy. Threads that spin while they wait count as busy.
+    """
+    return lambda: time.process_time() / threads
 
 
 def describe(threads: int) -> str:
@@ -44,50 +57,57 @@ def describe_cuda() -> str:
     return f"{card.name}, {card.total_memory / 1e9:.0f} GB, CUDA {torch.version.cuda}"
 
 
-def gemm_rates(device: str = "cpu") -> dict[str, float]:
+def gemm_rates(device: str = "cpu", clock: Clock = time.perf_counter) -> dict[str, float]:
     """Return PyTorch's best FLOP/s by type, float32 and bfloat16, over several shapes."""
     shapes = _SHAPES if device == "cpu" else _CUDA_SHAPES
     return {
-        name: max(_gemm_rate(getattr(torch, name), device, shape) for shape in shapes)
+        name: max(_gemm_rate(getattr(torch, name), device, shape, clock) for shape in shapes)
         for name in ("float32", "bfloat16")
     }
 
 
-def _gemm_rate(dtype: torch.dtype, device: str, shape: tuple[int, int, int]) -> float:
+def _gemm_rate(dtype: torch.dtype, device: str, shape: tuple[int, int, int], clock: Clock) -> float:
     rows, columns, inner = shape
     left = torch.randn(rows, inner, device=device).to(dtype)
     right = torch.randn(columns, inner, device=device).to(dtype).T
     out = left @ right
-    return 2.0 * rows * columns * inner / seconds(lambda: torch.mm(left, right, out=out), device)
+    once_s = seconds(lambda: torch.mm(left, right, out=out), device, clock)
+    return 2.0 * rows * columns * inner / once_s
 
 
-def read_rate() -> float:
+def read_rate(clock: Clock = time.perf_counter) -> float:
     """Return the bytes a second at which all threads read memory, by summing a large tensor."""
     numbers = torch.ones(1 << 27)
-    return numbers.numel() * 4 / seconds(lambda: torch.sum(numbers))
+    return numbers.numel() * 4 / seconds(lambda: torch.sum(numbers), "cpu", clock)
 
 
-def seconds(run: Callable[[], object], device: str = "cpu", *, least: int = 3) -> float:
-    """Return the least wall time of several runs, after one that does not count."""
+def seconds(
+    run: Callable[[], object], device: str = "cpu", clock: Clock = time.perf_counter
+) -> float:
+    """Return the least seconds of several runs, after one that does not count."""
     run()
     times: list[float] = []
-    while len(times) < least or sum(times) < _ENOUGH_S:
-        times.append(timed(run, device))
+    while len(times) < _LEAST or sum(times) < _ENOUGH_S:
+        times.append(timed(run, device, clock))
     return min(times)
 
 
-def timed(run: Callable[[], object], device: str = "cpu") -> float:
-    """Return the wall seconds of one run, a graphics card's work included."""
+def timed(
+    run: Callable[[], object], device: str = "cpu", clock: Clock = time.perf_counter
+) -> float:
+    """Return the seconds of one run, a graphics card's work included."""
     if device != "cpu":
         torch.cuda.synchronize()
-    begin = time.perf_counter()
+    begin = clock()
     run()
     if device != "cpu":
         torch.cuda.synchronize()
-    return time.perf_counter() - begin
+    return clock() - begin
 
 
-def taking_turns(ways: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, float]:
+def taking_turns(
+    ways: Mapping[str, Callable[[], object]], rounds: int, clock: Clock = time.perf_counter
+) -> dict[str, float]:
     """Return the least seconds of each way; they take turns, so that other load hurts all alike.
 
     Each should have run before, at a small size at least. Where all are quick there are more
@@ -96,7 +116,7 @@ def taking_turns(ways: Mapping[str, Callable[[], object]], rounds: int) -> dict[
     times: dict[str, list[float]] = {name: [] for name in ways}
     while True:
         for name, way in ways.items():
-            times[name].append(timed(way))
+            times[name].append(timed(way, clock=clock))
         done = len(next(iter(times.values()), ()))
         if done >= rounds and (
             done >= 10 * rounds or statistics.mean(map(sum, times.values())) > _ENOUGH_S
