@@ -4,8 +4,9 @@ Every row of the table is one search: Cairn's seconds, what share of the machine
 are (``bf16`` and ``f32``: 2 Q G D operations against PyTorch's best matrix product of that type;
 ``read``: the gallery's bytes against the rate at which memory is read), the peak memory of Cairn's
 search above the gallery, then the seconds of each peer and how many times Cairn's they are, and the
-least of those ratios among the exact peers. Ways take turns; the best round counts. ``~`` marks
-seconds measured on the first ``--slice`` queries and scaled: Cairn and FAISS are never sliced.
+least of those ratios among the exact peers. Ways take turns; the best round counts (the only one,
+where it took 20 s or more). ``~`` marks seconds measured on the first ``--slice`` queries and
+scaled: Cairn and FAISS are never sliced.
 
 Answers are checked first: Cairn's against float64 brute force for a few queries, and against
 FAISS's for all, where only near ties may stand differently; the other exact peers' for a few.
