@@ -197,3 +197,46 @@ def test_lower_product_precision_widens_the_bound(monkeypatch: pytest.MonkeyPatc
     narrow = by_torch.summing_error(512)
     monkeypatch.setattr(torch, "get_float32_matmul_precision", lambda: "medium")
     assert by_torch.summing_error(512) > narrow + 2 * 2.0**-9
+
+
+@pytest.mark.skipif(not HAS_TILES, reason="a processor without VNNI")
+@pytest.mark.parametrize("kind", ["sorted", "drawn first", "shuffled"])
+def test_a_wrong_guess_is_mended(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(exact, "SMALL", 0)
+    monkeypatch.setattr(by_tiles, "_SAMPLE_ROWS", 256)
+    queries, gallery = unit_rows(60, 16, 1), unit_rows(6000, 16, 2)
+    near = unit_rows(1, 16, 3)
+    nearness = (gallery @ near.T)[:, 0]
+    gallery = gallery[np.argsort(-nearness)]
+    if kind == "shuffled":
+        gallery = gallery[np.random.default_rng(4).permutation(6000)]
+    if kind == "drawn first":  # the rows that are drawn are the best ones
+        order = np.argsort(np.arange(6000) % (6000 // 256) != 0, kind="stable")
+        mixed = np.empty_like(gallery)
+        mixed[order] = gallery
+        gallery = mixed
+    queries = np.concatenate([near, near, queries])
+    again: list[int] = []
+    search_again = by_tiles.by_tiles
+
+    def counting(rows: Float32, *given: Any, **options: Any) -> Any:
+        if not options.get("guess", True):
+            again.append(len(rows))
+        return search_again(rows, *given, **options)
+
+    monkeypatch.setattr(by_tiles, "by_tiles", counting)
+    found = search(queries, gallery, 40)
+    np.testing.assert_array_equal(found.indices, brute_force(queries, gallery, 40)[0])
+    assert bool(again) == (kind == "drawn first")
+
+
+def test_a_bad_row_that_was_drawn_is_named_by_its_own_number(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(exact, "SMALL", 0)
+    monkeypatch.setattr(by_tiles, "_SAMPLE_ROWS", 256)
+    gallery = unit_rows(6000, 16, 2)
+    gallery[23 * 100] = np.nan
+    with pytest.raises(CairnError, match="gallery hold a row") as caught:
+        search(unit_rows(60, 16, 1), gallery, 10)
+    assert caught.value.where == "row 2300"

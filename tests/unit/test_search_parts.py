@@ -14,7 +14,7 @@ import torch
 from cairn.domain import Float32
 from cairn.errors import CairnError
 from cairn.search import Crossing, TopK, cross, exact, merge, search, top_k
-from cairn.search.candidates import insert, score
+from cairn.search.candidates import insert, kth_largest, put_in_order, score
 from cairn.search.compiled import BFLOAT16, FLOAT16, as_float32, compiled
 from cairn.search.workers import shares
 
@@ -162,6 +162,17 @@ def test_a_heap_keeps_the_best_and_the_lower_of_equal_rows() -> None:
         best = sorted(zip(-values, rows, strict=True))[:k]
         assert sorted(zip(-scores_K, rows_K, strict=True)) == best
         assert (scores_K[0], rows_K[0]) == (-best[-1][0], best[-1][1])
+        put_in_order(scores_K[None], rows_K[None], np.array([size]), 0, 1)
+        assert list(zip(-scores_K, rows_K, strict=True)) == best
+
+
+def test_the_kth_largest_among_equal_ones_too() -> None:
+    rng = np.random.default_rng(3)
+    for num in (1, 2, 3, 50, 400):
+        for values in (rng.integers(0, 5, num), rng.normal(size=num), np.arange(num)):
+            some = values.astype(np.float32)
+            for k in {1, (num + 1) // 2, num}:
+                assert kth_largest(some.copy(), k) == np.sort(some)[-k]
 
 
 def test_shares_cover_the_range_once() -> None:

@@ -7,13 +7,15 @@ Legend of shapes: Q queries, S rows of a slab, D dimensions.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Sequence
 from functools import partial
+from typing import Any
 
 import numpy as np
 
 from cairn.domain import Float32
-from cairn.search.candidates import Slab
+from cairn.search.candidates import Float64, Slab
 from cairn.search.compiled import FLOAT32
 from cairn.search.heaps import Heaps
 from cairn.search.packing import (
@@ -33,6 +35,7 @@ from cairn.search.workers import Workers, shares
 
 _GROUPS_AT_ONCE = 72  # their codes stay in a core's second-level cache
 _SLAB_BYTES = 64 << 20  # of codes
+_SAMPLE_ROWS = 8192
 
 
 def slab_rows(dimension: int) -> int:
@@ -41,26 +44,82 @@ def slab_rows(dimension: int) -> int:
 
 
 def by_tiles(
-    queries_QD: Float32, first_query: int, slabs: Iterable[Slab], k: int, crew: Workers
+    queries_QD: Float32,
+    first_query: int,
+    slabs: Sequence[Slab],
+    k: int,
+    crew: Workers,
+    *,
+    guess: bool = True,
 ) -> TopK:
-    """Return the top k of all slabs; queries and slabs as ``cairn.search.exact`` prepares them."""
+    """Return the top k of all slabs; queries and slabs as ``cairn.search.exact`` prepares them.
+
+    Args:
+        queries_QD: (Q, D).
+        first_query: The number of the first, for errors.
+        slabs: The gallery.
+        k: How many a query.
+        crew: The threads.
+        guess: Guess from a sample of the gallery a score that the top k will reach, and look at
+            nothing below. A query whose top k does not reach it is searched again without.
+    """
     groups = pack_all_queries(queries_QD, first_query, crew)
     num_groups = len(groups.codes)
     num_parts = 1 if num_groups >= crew.num else crew.num
     heaps = Heaps(num_parts, len(queries_QD), k)
     rounds = -(-num_groups // (_GROUPS_AT_ONCE * crew.num))
     blocks = shares(num_groups, rounds * crew.num if num_parts == 1 else 1)
+    if guess and num_parts == 1:
+        heaps.least_Q[:] = _guesses(groups, queries_QD, slabs, k, blocks, crew)
     panels = None
     for slab in slabs:
         panels = pack_slab(slab, panels, crew)
-        leans_Q = set_bounds(groups, panels, slab)
-        tasks = [
-            partial(_scan, groups, panels, heaps, part, leans_Q, queries_QD, slab, block, span)
-            for block in blocks
-            for part, span in enumerate(shares(num_panels(slab), num_parts))
-        ]
-        crew.each(tasks)
-    return heaps.top_k(crew)
+        given = (groups, panels, heaps, set_bounds(groups, panels, slab), queries_QD, slab)
+        crew.each(
+            [
+                partial(_scan, *given, part, block, span)
+                for block in blocks
+                for part, span in enumerate(shares(num_panels(slab), num_parts))
+            ]
+        )
+    found = heaps.top_k(crew)
+    wrong = np.flatnonzero(found.scores[:, -1] < heaps.least_Q)
+    if len(wrong):
+        again = by_tiles(queries_QD[wrong], first_query, slabs, k, crew, guess=False)
+        found.rows[wrong], found.scores[wrong] = again.rows, again.scores
+    return found
+
+
+def _guesses(
+    groups: Groups,
+    queries_QD: Float32,
+    slabs: Sequence[Slab],
+    k: int,
+    blocks: Sequence[tuple[int, int]],
+    crew: Workers,
+) -> Float64:
+    """Return (Q,) scores that the top k will hardly miss, -inf where a guess does not pay.
+
+    Of n rows drawn evenly from N, about k n / N are among the top k of all. The guess is the score
+    of one so far behind that number, seen as Poisson's, that it hardly ever lies among the top k.
+    """
+    num_rows = sum(len(slab.bits_SD) for slab in slabs)
+    step = num_rows // _SAMPLE_ROWS
+    drawn = [slab.bits_SD[(-slab.first) % step :: step] for slab in slabs] if step else []
+    expected = k * sum(map(len, drawn)) / num_rows
+    depth = math.ceil(expected + 4 * math.sqrt(expected) + 2)
+    if step < 4 or 4 * depth > _SAMPLE_ROWS:
+        return np.full(len(queries_QD), -np.inf)
+    added = [slab.added_S[(-slab.first) % step :: step] for slab in slabs]
+    bits: Any = np.concatenate(drawn)
+    sample = Slab(bits, slabs[0].kind, np.concatenate(added), 0)
+    panels = _packed(sample, None, crew)
+    if not np.isfinite(panels.norms_N).all():  # it will be named when its slab is packed
+        return np.full(len(queries_QD), -np.inf)
+    heaps = Heaps(1, len(queries_QD), depth)
+    given = (groups, panels, heaps, set_bounds(groups, panels, sample), queries_QD, sample)
+    crew.each([partial(_scan, *given, 0, block, (0, num_panels(sample))) for block in blocks])
+    return heaps.worst()
 
 
 def both_by_tiles(
@@ -94,10 +153,10 @@ def _scan(
     groups: Groups,
     panels: Panels,
     heaps: Heaps,
-    part: int,
     leans_Q: Float32,
     queries_QD: Float32,
     slab: Slab,
+    part: int,
     block: tuple[int, int],
     span: tuple[int, int],
 ) -> None:
@@ -134,11 +193,16 @@ def pack_slab(slab: Slab, panels: Panels | None, crew: Workers) -> Panels:
     Raises:
         CairnError: A row is zero or not finite.
     """
+    panels = _packed(slab, panels, crew)
+    require_vectors(panels.norms_N[: len(slab.bits_SD)], slab.first, "gallery")
+    return panels
+
+
+def _packed(slab: Slab, panels: Panels | None, crew: Workers) -> Panels:
     num_rows, dimension = slab.bits_SD.shape
     if panels is None or len(panels.norms_N) < num_rows:
         panels = empty_panels(num_rows, dimension)
     crew.spread(pack_rows, slab.bits_SD, slab.kind, slab.added_S, panels, over=num_panels(slab))
-    require_vectors(panels.norms_N[:num_rows], slab.first, "gallery")
     return panels
 
 

@@ -61,6 +61,7 @@ class Lists(NamedTuple):
         waiting_QC: (Q, C) int32, these rows in the slab.
         counts_Q: (Q,) int64 how many wait.
         leans_Q: (Q,) float32 by how much a bound is expected to exceed its score.
+        least_Q: (Q,) float64 scores below which no row is wanted; -inf where all are.
     """
 
     scores_QK: Float64
@@ -70,6 +71,7 @@ class Lists(NamedTuple):
     waiting_QC: Int32
     counts_Q: Int64
     leans_Q: Float32
+    least_Q: Float64
 
 
 def capacity(k: int) -> int:
@@ -117,14 +119,20 @@ def insert(scores_K: Float64, rows_K: Int64, size: int, value: float, row: int) 
             at = up
         scores_K[at], rows_K[at] = value, row
         return size + 1
-    if not _is_worse(scores_K[0], rows_K[0], value, row):
-        return size
+    if _is_worse(scores_K[0], rows_K[0], value, row):
+        _sift_down(scores_K, rows_K, size, value, row)
+    return size
+
+
+@compiled
+def _sift_down(scores_K: Float64, rows_K: Int64, size: int, value: float, row: int) -> None:
+    """Put a row in the place of the worst one of the first ``size``."""
     at = 0
     while True:
         down = 2 * at + 1
-        if down >= most:
+        if down >= size:
             break
-        if down + 1 < most and _is_worse(
+        if down + 1 < size and _is_worse(
             scores_K[down + 1], rows_K[down + 1], scores_K[down], rows_K[down]
         ):
             down += 1
@@ -133,7 +141,31 @@ def insert(scores_K: Float64, rows_K: Int64, size: int, value: float, row: int) 
         scores_K[at], rows_K[at] = scores_K[down], rows_K[down]
         at = down
     scores_K[at], rows_K[at] = value, row
-    return size
+
+
+@compiled
+def kth_largest(values_C: Float32, k: int) -> Any:
+    """Return the k-th largest of values that are left in another order (Hoare's selection)."""
+    low, high = 0, len(values_C) - 1
+    while low < high:
+        pivot = values_C[(low + high) // 2]
+        left, right = low, high
+        while left <= right:
+            while values_C[left] > pivot:
+                left += 1
+            while values_C[right] < pivot:
+                right -= 1
+            if left <= right:
+                values_C[left], values_C[right] = values_C[right], values_C[left]
+                left += 1
+                right -= 1
+        if k - 1 <= right:
+            high = right
+        elif k - 1 >= left:
+            low = left
+        else:
+            break
+    return values_C[k - 1]
 
 
 @compiled
@@ -154,14 +186,13 @@ def absorb(
             if size == k:
                 least = scores_K[0] + float(lists.leans_Q[i])
             if count > k:
-                best = np.partition(bounds_C[:count], count - k)[count - k]
-                least = max(least, float(best))
+                least = max(least, float(kth_largest(bounds_C[:count].copy(), k)))
         kept = 0
         for c in range(count):
             if c + 1 < count and bounds_C[c + 1] >= least:
                 prefetch(at_rows + waiting_C[c + 1] * row_bytes, row_bytes)
             bound = float(bounds_C[c])
-            floor = scores_K[0] if size == k else -np.inf
+            floor = max(scores_K[0] if size == k else -np.inf, lists.least_Q[i])
             if bound < floor:
                 continue
             if bound < least:
@@ -180,9 +211,10 @@ def absorb(
 @compiled
 def floor_of(lists: Lists, i: int) -> Any:
     """Return a float32 that a bound must reach for its row to be among the best of query ``i``."""
-    if lists.sizes_Q[i] < lists.scores_QK.shape[1]:
-        return LOWEST
-    return rounded_down(lists.scores_QK[i, 0])
+    floor = lists.least_Q[i]
+    if lists.sizes_Q[i] == lists.scores_QK.shape[1]:
+        floor = max(floor, lists.scores_QK[i, 0])
+    return rounded_down(floor) if floor > LOWEST else LOWEST
 
 
 @compiled
@@ -194,10 +226,11 @@ def settle(lists: Lists, queries_QD: Float32, slab: Slab, first: int, last: int)
 
 
 @compiled
-def put_in_order(scores_QK: Float64, rows_QK: Int64, first: int, last: int) -> None:
-    """Sort heaps: the best first, equal ones by lower row, empty places (row -1) last."""
+def put_in_order(scores_QK: Float64, rows_QK: Int64, sizes_Q: Int64, first: int, last: int) -> None:
+    """Sort heaps: the best first, equal ones by lower row; empty places stay last."""
     for i in range(first, last):
-        by_row = np.argsort(rows_QK[i], kind="mergesort")
-        order = by_row[np.argsort(-scores_QK[i][by_row], kind="mergesort")]
-        scores_QK[i] = scores_QK[i][order]
-        rows_QK[i] = rows_QK[i][order]
+        scores_K, rows_K = scores_QK[i], rows_QK[i]
+        for size in range(sizes_Q[i] - 1, 0, -1):  # the worst goes last, the others are a heap
+            value, row = scores_K[size], rows_K[size]
+            scores_K[size], rows_K[size] = scores_K[0], rows_K[0]
+            _sift_down(scores_K, rows_K, size, value, row)

@@ -144,8 +144,8 @@ def _on_processor(queries_QD: Tensor, gallery_GD: Tensor, offsets_G: Float32, k:
             found = []
             for first in range(0, num_queries, _QUERIES_AT_ONCE):
                 some_QD = rows_QD[first : first + _QUERIES_AT_ONCE]
-                parts = slabs(gallery_GD, offsets_G, slab_rows(dimension))
-                found.append(by_tiles(some_QD, first, parts, k, crew))
+                every = list(slabs(gallery_GD, offsets_G, slab_rows(dimension)))
+                found.append(by_tiles(some_QD, first, every, k, crew))
             return found[0] if len(found) == 1 else stack(found)
         is_rounded = way == "bfloat16" and num_queries >= _BFLOAT16_FROM
         dtype = torch.bfloat16 if is_rounded else torch.float32
