@@ -8,13 +8,10 @@ from html import escape
 from pathlib import Path
 
 from cairn.domain import Evidence
+from cairn.pages import Section, Thumbnails
 from cairn.report.cases import Case, Cases, PickedImage
-from cairn.report.thumbnails import Thumbnails
 
 _EVIDENCE_SHOWN = 3
-
-Section = tuple[str, str, str]
-"""Key for links, heading, HTML; empty HTML leaves the section out."""
 
 
 @dataclass(frozen=True)
