@@ -7,10 +7,14 @@ from typing import Annotated
 
 import typer
 
+from cairn.cli.gallery_check import check
 from cairn.cli.output import Json, emit
 from cairn.errors import CairnError
 
 app = typer.Typer(no_args_is_help=True, help="Make a gallery to recognize against.")
+
+
+app.command("check")(check)
 
 
 @app.callback()

@@ -127,11 +127,7 @@ class Photographs:
         )
 
     def _figure(self, path: str | Path | None, alt: str, caption: str, kind: str) -> str:
-        image, ratio = self.thumbnails.element(path, alt=alt)
-        return (
-            f'<figure class="{kind}" style="--ratio:{ratio:.3f}">{image}'
-            f'<figcaption class="sum">{caption}</figcaption></figure>'
-        )
+        return self.thumbnails.figure(path, alt=alt, caption=caption, kind=kind)
 
     def picks(self, picked: Sequence[PickedImage]) -> str:
         """Return the gallery images that non-landmarks pick, with what it costs them."""
