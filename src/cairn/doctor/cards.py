@@ -13,7 +13,6 @@ Row = Mapping[str, Any]
 
 _BADGES = {"act": "wrong", "look": "look", "note": "none"}
 _COPIES_SHOWN = 4
-_ID_SHOWN = 26
 
 
 @dataclass(frozen=True)
@@ -60,17 +59,16 @@ class Cards:
             "taking this one out.",
             "keep": "The penalty sees to it.",
         }[row["verdict"]]
-        figures = [
-            self._photo(row, "", "<b>attracts</b>", kind="query"),
-            self._photo(row, "nearest_", "<b>its nearest image</b>"),
-        ]
+        figures = [self._photo(row, "", "<b>attracts</b>", kind="query")]
+        if row["nearest_image_id"] is not None:
+            figures.append(self._photo(row, "nearest_", "<b>its nearest image</b>"))
         return self._card(
             row,
             self.name(row["landmark_id"]),
             f"{row['num_picked']} picks",
             f"Pictures of nothing pick it at a mean similarity of {row['mean_similarity']:.3f}; "
             f"penalty {row['penalty']:.3f}. {said}",
-            figures if row["nearest_image_id"] is not None else figures[:1],
+            figures,
         )
 
     def _collision(self, row: Row) -> str:
@@ -96,7 +94,7 @@ class Cards:
     def _contradiction(self, row: Row) -> str:
         more = row["num_pairs"] - 1
         said = {
-            "merge": "The two landmarks look like one.",
+            "merge": "The two landmarks look like one: see those that collide.",
             "remove a": "The first one has fewer of its landmark among its nearest images.",
             "remove b": "The second one has fewer of its landmark among its nearest images.",
             "look": "Their nearest images favour neither label.",
@@ -176,8 +174,8 @@ class Cards:
         return self.thumbnails.figure(
             path or None,
             alt=f"gallery photograph {image_id}",
-            caption=f'{caption}<br><span class="id" title="{escape(image_id)}">'
-            f"{escape(_tail(image_id))}</span>",
+            caption=f'{caption}<span class="id" title="{escape(image_id)}">'
+            f"<bdi>{escape(image_id)}</bdi></span>",
             kind=kind,
         )
 
@@ -192,14 +190,10 @@ class Cards:
         )
 
 
-def _tail(image_id: str) -> str:
-    """Return the end of a long id, which is where ids differ."""
-    return image_id if len(image_id) <= _ID_SHOWN else "…" + image_id[1 - _ID_SHOWN :]
-
-
 def command_html(command: str) -> str:
-    """Return a command line to copy; one click marks the whole of it."""
-    return f'<code class="command">{escape(command)}</code>'
+    """Return a command line to copy; one click marks the whole of it, lines end between words."""
+    words = " ".join(f"<span>{escape(word)}</span>" for word in command.split(" "))
+    return f'<code class="command">{words}</code>'
 
 
 def _images(count: int, which: str = "") -> str:

@@ -9,13 +9,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pyarrow.compute as pc
+
 from cairn.columns import write_table
 from cairn.doctor.findings import Findings
 from cairn.doctor.lists import list_tables
 from cairn.doctor.neighbors import fingerprint_of, nearest_images
 from cairn.doctor.page import render_page
 from cairn.doctor.rule import CheckRule
-from cairn.doctor.summary import summarize
+from cairn.doctor.summary import ID_FILES, summarize
 from cairn.doctor.view import View
 from cairn.gallery import Gallery
 from cairn.runs import atomic_folder, provenance, recover_folder, require_absent, write_json
@@ -74,7 +76,7 @@ def check_gallery(
     )
     found = Findings.of(View.of(gallery, nearest), rule)
     tables = list_tables(found)
-    report = summarize(found, tables, gallery.folder)
+    report = summarize(found, tables, str(gallery.folder), out)
     report["gallery"]["content"] = content
     report["memory"] = {
         "vectors": vectors.nbytes,
@@ -86,6 +88,10 @@ def check_gallery(
         (folder / "checkup.html").write_text(page, encoding="utf-8")
         for name, table in tables.items():
             write_table(table, folder / report["lists"][name]["file"])
+        for kind, name in ID_FILES.items():
+            chosen = tables["redundant"].filter(pc.equal(tables["redundant"]["kind"], kind))
+            lines = "".join(f"{one}\n" for one in chosen["image_id"].to_pylist())
+            (folder / name).write_text(lines, encoding="utf-8")
         report["seconds"] = round(time.monotonic() - begin, 2)
         report["provenance"] = provenance()
         write_json(folder / "checkup.json", report)

@@ -1,7 +1,6 @@
 """Findings as command lines to copy; the doctor itself changes nothing.
 
-Ids and folders are quoted for a POSIX shell, and stand behind an option or ``--`` where they could
-be read as one.
+Ids and places are quoted for a POSIX shell, and written so that none is read as an option.
 """
 
 from __future__ import annotations
@@ -14,16 +13,26 @@ MAX_IMAGES = 20
 """Images that one command names; longer lists are in the tables."""
 
 
-def remove_command(gallery: Path, image_ids: Sequence[str]) -> str:
+def remove_command(gallery: str, image_ids: Sequence[str]) -> str:
     """Return the command that takes images, the first `MAX_IMAGES`, out of a gallery."""
-    images = [f"--image={image_id}" for image_id in image_ids[:MAX_IMAGES]]
-    return _command("remove", *images, "--", str(gallery))
+    return _command("remove", gallery, *_positional(image_ids[:MAX_IMAGES]))
 
 
-def merge_command(gallery: Path, source: str, target: str) -> str:
+def remove_listed_command(gallery: str, ids: Path) -> str:
+    """Return the command that takes the images out whose ids are in a file, one a line."""
+    return _command("remove", gallery, "--ids", str(ids))
+
+
+def merge_command(gallery: str, source: str, target: str) -> str:
     """Return the command that gives the images of landmark ``source`` to ``target``."""
-    return _command("merge", "--", str(gallery), source, target)
+    into = [f"--into={target}"] if target.startswith("-") else ["--into", target]
+    return _command("merge", gallery, *into, *_positional([source]))
 
 
-def _command(*words: str) -> str:
-    return shlex.join(("cairn", "gallery", *words))
+def _positional(words: Sequence[str]) -> tuple[str, ...]:
+    return ("--", *words) if any(word.startswith("-") for word in words) else tuple(words)
+
+
+def _command(verb: str, gallery: str, *words: str) -> str:
+    place = f"./{gallery}" if gallery.startswith("-") else gallery
+    return shlex.join(("cairn", "gallery", verb, place, *words))

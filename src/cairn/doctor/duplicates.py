@@ -12,6 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from cairn.doctor.groups import components, numbered, stand_ins
 from cairn.doctor.rule import CheckRule
@@ -118,8 +119,7 @@ def first_equal(vectors: Float32) -> Int64:
     the sums agree.
     """
     num, dimension = vectors.shape
-    factors = np.random.default_rng(0).integers(0, 2**63, dimension, np.uint64) * np.uint64(2)
-    factors += np.uint64(1)
+    factors = _odd_factors(dimension)
     sums = np.empty(num, np.uint64)
     for start in range(0, num, _ROWS_AT_ONCE):
         block = vectors[start : start + _ROWS_AT_ONCE] + np.float32(0)  # -0.0 becomes 0.0
@@ -132,6 +132,10 @@ def first_equal(vectors: Float32) -> Int64:
         unequal = rows[(vectors[rows] != vectors[first[rows]]).any(axis=1)]
         first[unequal] = unequal
     return first
+
+
+def _odd_factors(num: int) -> NDArray[np.uint64]:
+    return np.random.default_rng(0).integers(0, 2**63, num, np.uint64) * np.uint64(2) | np.uint64(1)
 
 
 def _pairs(

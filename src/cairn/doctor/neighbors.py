@@ -117,9 +117,9 @@ def _open_work(work: Path, facts: dict[str, Any]) -> None:
 def _saved(path: Path, shape: tuple[int, int]) -> Neighbors | None:
     """Return a finished block, or None where there is none that can be used."""
     try:
-        with np.load(path, allow_pickle=False) as file:
-            indices: Int64 = file["indices"]
-            similarities: Float32 = file["similarities"]
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as saved:
+            indices: Int64 = saved["indices"]
+            similarities: Float32 = saved["similarities"]
     except FileNotFoundError:
         return None
     except (OSError, ValueError, KeyError, zipfile.BadZipFile):

@@ -115,7 +115,10 @@ def _first(checkup: Mapping[str, Any]) -> str:
             "<p>The gallery has no penalty table, so nothing is known of images that attract "
             "non-landmarks: <code>cairn penalize</code> makes one.</p>"
         )
-    return f"{steps}<p class='note'>A command is that of the first finding of its kind.</p>"
+    return (
+        f'{steps}<p class="note">A command is for the first finding of its kind, or for all of '
+        "them where it names a file.</p>"
+    )
 
 
 def _list(cards: Cards, name: str, text: str, found: Mapping[str, Any]) -> str:

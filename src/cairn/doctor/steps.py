@@ -25,8 +25,8 @@ _PLANS: tuple[tuple[str, str, str, str, str, str], ...] = (
     ),
     (
         *("attracting", "act", "attracting_act"),
-        *("image attracts", "images attract"),
-        "pictures of nothing and no image of the landmark: take out what shows something else.",
+        *("image resembles", "images resemble"),
+        "pictures of nothing more than the landmark's own: take out what does not show it.",
     ),
     (
         *("contradictions", "look", "contradictions_near"),
@@ -75,7 +75,7 @@ class Step:
         severity: As in the lists.
         count: How many findings.
         text: What they are and what to do, in a sentence.
-        command: The first of them as a command line; may be empty.
+        command: A command line for the first of them, or for all; may be empty.
     """
 
     name: str
@@ -99,8 +99,7 @@ def steps_of(counts: Mapping[str, Any], lists: Mapping[str, Mapping[str, Any]]) 
             continue
         text = f"{count:,} {one if count == 1 else many} {rest}"
         rows = lists[name]["shown"]
-        head = next((row for row in rows if row["severity"] == severity), {})
-        # A group may be named by many ids; its card shows them.
-        command = "" if len(head.get("images", ())) > 1 else head.get("command", "")
+        command = next((row["command"] for row in rows if row["severity"] == severity), "")
+        command = lists[name].get("bulk", {}).get(severity, command)
         steps.append(Step(name, severity, count, text, command))
     return steps

@@ -11,30 +11,49 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from cairn.doctor.commands import MAX_IMAGES, merge_command, remove_command
+from cairn.doctor.commands import (
+    MAX_IMAGES,
+    merge_command,
+    remove_command,
+    remove_listed_command,
+)
 from cairn.doctor.findings import Findings
 from cairn.doctor.steps import steps_of
 from cairn.metrics import SIZE_BINS, size_bins
 
 FORMAT_VERSION = 1
+ID_FILES = {"copy": "redundant-copies.txt", "near": "redundant-near.txt"}
+"""Files with the ids of redundant images, one a line, by kind."""
+
 _DIGITS = 4
 
 
-def summarize(findings: Findings, tables: Mapping[str, pa.Table], gallery: Path) -> dict[str, Any]:
+def summarize(
+    findings: Findings, tables: Mapping[str, pa.Table], gallery: str, out: Path
+) -> dict[str, Any]:
     """Return the checkup as plain values.
 
     Args:
         findings: What was found.
         tables: The same as tables, of `cairn.doctor.lists`.
-        gallery: The gallery's folder, for the commands.
+        gallery: Where the gallery is, for the commands.
+        out: Where the checkup will be, for commands that read its files.
     """
     view = findings.view
     lists = {name: _listed(name, table, findings, gallery) for name, table in tables.items()}
     counts = _counts(findings, tables)
+    lists["redundant"]["bulk"] = {
+        severity: remove_listed_command(gallery, out / ID_FILES[kind])
+        for severity, kind, key in (
+            ("act", "copy", "redundant_copies"),
+            ("note", "near", "redundant_near"),
+        )
+        if counts[key]
+    }
     return {
         "format": FORMAT_VERSION,
         "gallery": {
-            "folder": str(gallery),
+            "location": gallery,
             "fingerprint": view.gallery.table.fingerprint,
             "num_images": len(view),
             "num_landmarks": len(view.landmark_ids),
@@ -83,7 +102,7 @@ def _counts(findings: Findings, tables: Mapping[str, pa.Table]) -> dict[str, Any
     }
 
 
-def _listed(name: str, table: pa.Table, findings: Findings, gallery: Path) -> dict[str, Any]:
+def _listed(name: str, table: pa.Table, findings: Findings, gallery: str) -> dict[str, Any]:
     """Return how many findings a list has, and the first of them with their commands."""
     shown = findings.rule.shown
     if "group" in table.column_names:
@@ -117,13 +136,13 @@ def _group(name: str, table: pa.Table, head: int, end: int) -> dict[str, Any]:
     return row
 
 
-def _command(name: str, row: Mapping[str, Any], gallery: Path) -> str:
+def _command(name: str, row: Mapping[str, Any], gallery: str) -> str:
     verdict = row["verdict"]
     if name == "redundant":
         return remove_command(gallery, [one["image_id"] for one in row["images"]])
-    if verdict == "merge":
+    if name == "collisions" and verdict == "merge":
         return merge_command(gallery, row["landmark_id_a"], row["landmark_id_b"])
-    if name == "contradictions" and verdict != "look":
+    if name == "contradictions" and verdict.startswith("remove"):
         return remove_command(gallery, [row[f"image_id_{verdict[-1]}"]])
     if name == "outliers" or (name == "attracting" and verdict in ("remove", "look")):
         return remove_command(gallery, [row["image_id"]])
