@@ -15,7 +15,6 @@ import pytest
 from PIL import Image
 
 import cairn.doctor.duplicates as duplicates_module
-import cairn.doctor.neighbors as neighbors_module
 from cairn.doctor import CheckRule, check_gallery
 from cairn.doctor.attracting import find_attracting
 from cairn.doctor.check import WORK_NAME
@@ -33,6 +32,7 @@ from cairn.domain import Float32, Int64, Neighbors
 from cairn.errors import CairnError
 from cairn.gallery import Gallery
 from cairn.penalty import PenaltyRule, PenaltyTable
+from cairn.search import search
 from cairn.tables import EmbeddingTable
 
 DIMENSION = 128
@@ -40,7 +40,7 @@ DIMENSION = 128
 
 def unit(rows: Any) -> Float32:
     array = np.atleast_2d(np.asarray(rows, dtype=np.float64))
-    return (array / np.linalg.norm(array, axis=1, keepdims=True)).astype(np.float32)
+    return np.asarray(array / np.linalg.norm(array, axis=1, keepdims=True), np.float32)
 
 
 def axis(number: int) -> Float32:
@@ -134,24 +134,23 @@ def test_an_interrupted_join_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyP
     vectors = around(axis(0), 50, seed=2)
     work = tmp_path / "work"
     searched: list[int] = []
-    real = neighbors_module.search
 
     def dying(queries: Float32, *rest: Any) -> Neighbors:
         if len(searched) == 3:
             raise KeyboardInterrupt
         searched.append(len(queries))
-        return real(queries, *rest)
+        return search(queries, *rest)
 
-    monkeypatch.setattr(neighbors_module, "search", dying)
+    monkeypatch.setattr("cairn.doctor.neighbors.search", dying)
     with pytest.raises(KeyboardInterrupt):
         joined(vectors, 4, work, block_rows=10)
     later: list[int] = []
 
     def counting(queries: Float32, *rest: Any) -> Neighbors:
         later.append(len(queries))
-        return real(queries, *rest)
+        return search(queries, *rest)
 
-    monkeypatch.setattr(neighbors_module, "search", counting)
+    monkeypatch.setattr("cairn.doctor.neighbors.search", counting)
     found = joined(vectors, 4, work, block_rows=10)
     assert len(later) == 2, "three of five blocks were there"
     np.testing.assert_array_equal(found.indices, brute_force(vectors, 4).indices)
@@ -631,7 +630,7 @@ def test_a_check_that_was_interrupted_goes_on_and_others_places_are_refused(
         raise AssertionError("searched again")
 
     with monkeypatch.context() as patch:
-        patch.setattr(neighbors_module, "search", unneeded)
+        patch.setattr("cairn.doctor.neighbors.search", unneeded)
         found = check_gallery(sick, out)
     again = check_gallery(sick, tmp_path / "anew")
     assert found.report["counts"] == again.report["counts"]

@@ -15,7 +15,7 @@ from cairn.domain import Int64
 
 @dataclass(frozen=True, eq=False)
 class Attracting:
-    """Images with a penalty; the highest first.
+    """Images with a penalty; those nearest to another landmark first, then the highest penalty.
 
     Args:
         rows: (M,) the images.
@@ -35,7 +35,8 @@ def find_attracting(view: View) -> Attracting | None:
     if table is None:
         return None
     rows = np.flatnonzero(table.penalty > 0)
-    order = np.lexsort((rows, -table.n_picked[rows], -table.penalty[rows]))
+    near_own = view.is_own[rows, 0] if view.nearest.k else np.zeros(len(rows), bool)
+    order = np.lexsort((rows, -table.n_picked[rows], -table.penalty[rows], near_own))
     rows = rows[order]
     lost = (view.support[rows] == 0) & (view.sizes[view.codes[rows]] > 1)
     return Attracting(rows, table.n_picked[rows] >= table.rule.max_n, lost)

@@ -61,7 +61,8 @@ class Cards:
         }[row["verdict"]]
         figures = [self._photo(row, "", "<b>attracts</b>", kind="query")]
         if row["nearest_image_id"] is not None:
-            figures.append(self._photo(row, "nearest_", "<b>its nearest image</b>"))
+            near = f"<b>its nearest image</b> {self.name(row['nearest_landmark_id'])}"
+            figures.append(self._photo(row, "nearest_", near))
         return self._card(
             row,
             self.name(row["landmark_id"]),
