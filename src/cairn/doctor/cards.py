@@ -140,7 +140,7 @@ class Cards:
             self.name(row["landmark_id"]),
             f"{count + 1:,} of one picture",
             f"One stands for {'the other' if count == 1 else f'{count:,} others'}"
-            + (", with equal vectors." if row["kind"] == "copy" else ".")
+            + (", with equal vectors." if row["similarity"] == 1 else ".")
             + (f" {count - len(shown):,} are not shown." if count > len(shown) else ""),
             [
                 self._photo(kept, "", "<b>keep</b>", "query"),

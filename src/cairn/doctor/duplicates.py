@@ -33,7 +33,8 @@ class Redundant:
         rows: (R,) the images.
         keepers: (R,) the image that stands for each.
         similarities: (R,) of the two.
-        is_copy: (R,) whether their vectors are equal.
+        is_copy: (R,) whether an earlier image of the landmark has an equal vector: the keeper, or
+            one that the keeper stands for too.
         groups: (R,) number of the group, from 0: those with one keeper.
     """
 
@@ -169,8 +170,8 @@ def _redundant(view: View, twins: Int64, stands: Int64, low: Int64, high: Int64)
     keepers = keepers[stands]
     rows = np.flatnonzero(keepers != np.arange(len(view)))
     similarities = view.similarities(rows, keepers[rows])
-    is_copy = twins[rows] == twins[keepers[rows]]
-    similarities[is_copy] = 1.0
+    similarities[twins[rows] == twins[keepers[rows]]] = 1.0
+    is_copy = stands[rows] != rows
     order = np.lexsort((rows, keepers[rows], -similarities, ~is_copy))
     groups = numbered(keepers[rows[order]])
     order = order[np.argsort(groups, kind="stable")]
