@@ -28,6 +28,7 @@ test: env
 	$(BIN)/python -m pytest
 
 bench: env
+	-@$(BIN)/uv pip install --system-certs --quiet --python $(BIN)/python -c constraints.txt -e '.[dev,bench]'
 	@for script in benchmarks/[a-z]*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
 
 real: env

@@ -14,7 +14,6 @@ import argparse
 import math
 import os
 import platform
-import resource
 import statistics
 import subprocess
 import sys
@@ -29,6 +28,7 @@ from torch.nn import functional as F
 
 from cairn.config import HeadConfig
 from cairn.heads import build_head
+from measuring.memory import highest
 
 FLOAT = 4  # bytes
 LANDMARKS = (81_313, 203_094, 1_000_000)  # GLDv2 clean, GLDv2 whole, and beyond
@@ -122,7 +122,7 @@ def measure(options: argparse.Namespace) -> None:
     """Print by how many MB steps raise this process's peak memory, and the seconds of one."""
     photographs = options.batch * options.processes
     _steps(options.measure, 1000, 8, photographs=4, num=1)  # loads what any first step loads
-    before = _peak()
+    before = highest()
     times = _steps(
         options.measure,
         options.landmarks,
@@ -130,7 +130,7 @@ def measure(options: argparse.Namespace) -> None:
         photographs=photographs,
         num=options.steps,
     )
-    print((_peak() - before) / 1e6, statistics.median(times))
+    print((highest() - before) / 1e6, statistics.median(times))
 
 
 def _steps(form: str, landmarks: int, dimension: int, *, photographs: int, num: int) -> list[float]:
@@ -154,12 +154,6 @@ def _steps(form: str, landmarks: int, dimension: int, *, photographs: int, num: 
         optimizer.step()
         times.append(time.perf_counter() - start)
     return times
-
-
-def _peak() -> float:
-    """Return the largest memory that this process has held so far, in bytes."""
-    unit = 1 if sys.platform == "darwin" else 1024
-    return float(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit)
 
 
 if __name__ == "__main__":

@@ -23,9 +23,7 @@ from torch.utils.data import WeightedRandomSampler
 from cairn.config import SamplingConfig
 from cairn.domain import Int64
 from cairn.sampling import epoch_rows
-
-FEWEST = 2
-POWER = 0.6  # of the ranks: about 5,000 photographs of the first landmark, a median of 14
+from measuring.vectors import long_tail
 
 
 def main() -> None:
@@ -66,15 +64,6 @@ def main() -> None:
             options.rounds,
             base,
         )
-
-
-def long_tail(num_photographs: int, num_landmarks: int) -> Int64:
-    """Return photographs of each landmark: FEWEST and a share that falls as a power of the rank."""
-    spare = num_photographs - FEWEST * num_landmarks
-    falling = np.arange(1, num_landmarks + 1) ** -POWER
-    ends = np.floor(np.cumsum(falling) / falling.sum() * spare + 0.5).astype(np.int64)
-    counts: Int64 = FEWEST + np.diff(ends, prepend=0)
-    return counts
 
 
 def report(

@@ -1,169 +1,203 @@
-"""Exact top-k search against FAISS, scikit-learn and plain PyTorch, in one run on one machine.
+"""Exact top-k search against FAISS, ScaNN, scikit-learn and plain PyTorch, in one run.
 
-Prints a table: the seconds of each, and how many times Cairn's they are. The ids are compared with
-FAISS's first: they may differ only where float32 cannot tell two rows apart. ``random`` rows are
-uniform on the sphere; ``clustered`` ones are 20 noisy views of each landmark, with more close
-calls. ``FP32 GEMM`` is Cairn's rate as a share of a bare float32 product's on this machine; above
-100 % where products in bfloat16 propose.
+Every row of the table is one search: Cairn's seconds, what share of the machine's own rates they
+are (``bf16`` and ``f32``: 2 Q G D operations against PyTorch's best matrix product of that type;
+``read``: the gallery's bytes against the rate at which memory is read), the peak memory of Cairn's
+search above the gallery, then the seconds of each peer and how many times Cairn's they are, and the
+least of those ratios among the exact peers. Ways take turns; the best round counts. ``~`` marks
+seconds measured on the first ``--slice`` queries and scaled: Cairn and FAISS are never sliced.
 
-    python benchmarks/search.py
-    python benchmarks/search.py --gallery 2000 --queries 10 --k 5 --repeats 1
+Answers are checked first: Cairn's against float64 brute force for a few queries, and against
+FAISS's for all, where only near ties may stand differently; the other exact peers' for a few.
+PyTorch in bfloat16 is inexact, so beside its ratio stands how much of its answer is right.
+
+Memory is measured in a process of its own; ``measuring/once.py`` says what counts. Data:
+``random``, ``clustered`` and ``strong`` rows of ``measuring/vectors.py``; half of the queries are
+views of gallery rows.
+
+    python benchmarks/search.py                      # 200,000 rows
+    python benchmarks/search.py --preset full        # the rows of docs/benchmarks.md, half an hour
+    python benchmarks/search.py --rows 10x2000 --k 5 --repeats 1
 """
 
 from __future__ import annotations
 
 import argparse
 import os
-import platform
 import sys
-import time
-from collections.abc import Callable
-from importlib import metadata
+import tempfile
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
-import faiss
 import numpy as np
-import torch
-from sklearn.neighbors import NearestNeighbors
-from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-from cairn.domain import Float32, Int64, Neighbors
+from cairn.domain import Float32
+from cairn.errors import CairnError
+from cairn.progress import say
 from cairn.search import search
+from measuring.checks import overlap, require_exact, require_same
+from measuring.machine import describe, gemm_rates, read_rate, taking_turns
+from measuring.once import Task, measured
+from measuring.peers import WAYS, Searcher
+from measuring.vectors import ALIKE, QUERY_ALIKE, queries, write
 
-_BLOCK = 4096
-_NEAR_TIE = 1e-6
+PRESETS = {
+    "quick": ["1000x200000", "1x200000"],
+    "full": ["1000x200000", "10000x1000000", "1x1000000"],
+}
+_NEVER_SLICED = ("Cairn", "FAISS flat")
+_FEW = 64  # queries that are checked against every exact peer, and that warm up
+_FLOAT64 = 8  # queries that are checked against float64
+_KNOWN = 0.5
 
 
 def main() -> None:
+    options = read_options()
+    ways = [name for name in options.peers if WAYS[name].is_installed]
+    threads = options.threads
+    os.environ.setdefault("OMP_NUM_THREADS", str(threads))
+    print(describe(threads))
+    rates = {**gemm_rates(), "read": read_rate()}
+    print(
+        f"matrix product at best: float32 {rates['float32'] / 1e9:.0f} GFLOP/s, bfloat16 "
+        f"{rates['bfloat16'] / 1e9:.0f} GFLOP/s; memory read at {rates['read'] / 1e9:.0f} GB/s"
+    )
+    for name in options.peers:
+        if name not in ways:
+            print(f"{name} is left out: not installed ({WAYS[name].install})")
+    print_head(ways)
+    for num_gallery in dict.fromkeys(gallery for _, gallery in options.rows):
+        for data in options.data:
+            with tempfile.TemporaryDirectory(dir=options.folder) as folder:
+                of_gallery = [row for row in options.rows if row[1] == num_gallery]
+                compare_all(data, num_gallery, of_gallery, ways, rates, Path(folder), options)
+
+
+def read_options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--queries", type=int, nargs="+", default=[1000, 100, 1])
-    parser.add_argument("--gallery", type=int, nargs="+", default=[200_000, 20_000])
+    parser.add_argument("--preset", choices=PRESETS, default="quick")
+    parser.add_argument("--rows", nargs="+", help="QUERIESxGALLERY, in place of the preset's")
     parser.add_argument("--k", type=int, nargs="+", default=[20, 100])
-    parser.add_argument("--data", nargs="+", default=["random", "clustered"])
+    parser.add_argument("--data", nargs="+", choices=ALIKE, default=["random", "strong"])
+    peers = [name for name in WAYS if name not in ("Cairn", "FAISS in place")]
+    parser.add_argument("--peers", nargs="*", choices=peers, default=peers)
     parser.add_argument("--dimension", type=int, default=512)
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--repeats", type=int, default=3, help="the best of so many counts")
-    args = parser.parse_args()
-    torch.set_num_threads(args.threads)
-    faiss.omp_set_num_threads(args.threads)
-    with threadpool_limits(args.threads):
-        rates = {dtype: gemm_rate(dtype, args.dimension) for dtype in ("float32", "bfloat16")}
-        print_machine(args.threads, rates)
-        print(f"{'data':10}{'Q':>6}{'G':>9}{'k':>5}{'Cairn':>10}{'FP32 GEMM':>11}", end="")
-        print("".join(f"{name:>18}" for name in ("FAISS flat", "PyTorch blocks", "scikit-learn")))
-        for num_gallery in args.gallery:
-            for data in args.data:
-                rng = np.random.default_rng(0)
-                gallery = embeddings(data, num_gallery, args.dimension, rng)
-                index = faiss.IndexFlatIP(args.dimension)
-                index.add(gallery)
-                brute = NearestNeighbors(algorithm="brute", metric="euclidean").fit(gallery)
-                for num_queries in args.queries:
-                    queries = views(gallery[rng.integers(num_gallery, size=num_queries)], rng)
-                    for k in args.k:
-                        print(f"{data:10}{num_queries:6}{num_gallery:9}{k:5}", end="")
-                        compare(queries, gallery, k, index, brute, args.repeats, rates["float32"])
+    parser.add_argument("--slice", type=int, default=2500, help="queries; 0: all of them")
+    parser.add_argument("--memory", choices=["cairn", "all", "none"], default="cairn",
+                        help="whose peak to measure; all adds a line a way")  # fmt: skip
+    parser.add_argument("--folder", type=Path, help="for the galleries meanwhile, as .npy files")
+    options = parser.parse_args()
+    try:
+        pairs = [row.split("x") for row in options.rows or PRESETS[options.preset]]
+        options.rows = [(int(num_queries), int(gallery)) for num_queries, gallery in pairs]
+    except ValueError:
+        parser.error("--rows takes pairs such as 1000x200000")
+    return options
+
+
+def print_head(ways: Sequence[str]) -> None:
+    print(f"\n{'data':10}{'Q':>6}{'G':>9}{'k':>4}{'Cairn':>10}", end="")
+    print(f"{'bf16':>6}{'f32':>6}{'read':>6}{'MB':>6}", end="")
+    for name in ways:
+        print(f"{name:>17}" + (" right" if not WAYS[name].is_exact else ""), end="")
+    print(f"{'best':>6}")
+
+
+def compare_all(
+    data: str,
+    num_gallery: int,
+    rows: Sequence[tuple[int, int]],
+    ways: Sequence[str],
+    rates: dict[str, float],
+    folder: Path,
+    options: argparse.Namespace,
+) -> None:
+    """Make a gallery, prepare every way for it, and print a line for each search."""
+    paths = folder / "gallery.npy", folder / "queries.npy"
+    write(paths[0], data, num_gallery, options.dimension, seed=0)
+    gallery_GD: Float32 = np.load(paths[0])
+    most = max(num_queries for num_queries, _ in rows)
+    alike = QUERY_ALIKE[data]
+    queries_QD = queries(gallery_GD, max(most, _FEW), known=_KNOWN, alike=alike, seed=1)
+    np.save(paths[1], queries_QD)
+    searchers = {name: WAYS[name].prepare(gallery_GD, options.threads) for name in ["Cairn", *ways]}
+    for num_queries, _ in rows:
+        for k in options.k:
+            task = Task("Cairn", str(paths[0]), num_gallery, str(paths[1]), num_queries, k,
+                        options.threads, 1)  # fmt: skip
+            print(f"{data:10}{num_queries:6}{num_gallery:9}{k:4}", end="", flush=True)
+            check(searchers, queries_QD, gallery_GD, k)
+            compare(searchers, queries_QD[:num_queries], gallery_GD, task, rates, options)
+
+
+def check(searchers: dict[str, Searcher], queries_QD: Float32, gallery_GD: Float32, k: int) -> None:
+    """Exit unless a few answers are right; so every way has run before it is timed."""
+    few_QD = queries_QD[:_FEW]
+    found = search(few_QD, gallery_GD, k)
+    try:
+        require_exact(search(few_QD[:_FLOAT64], gallery_GD, k), few_QD[:_FLOAT64], gallery_GD)
+        for name, answer in searchers.items():
+            theirs = answer(few_QD, k)
+            if WAYS[name].is_exact:
+                require_same(found.indices, theirs, few_QD, gallery_GD, peer=name)
+    except CairnError as error:
+        sys.exit(f"\n{error}")
 
 
 def compare(
-    queries: Float32,
-    gallery: Float32,
-    k: int,
-    index: faiss.IndexFlatIP,
-    brute: NearestNeighbors,
-    repeats: int,
-    rate: float,
+    searchers: dict[str, Searcher],
+    queries_QD: Float32,
+    gallery_GD: Float32,
+    task: Task,
+    rates: dict[str, float],
+    options: argparse.Namespace,
 ) -> None:
-    """Check the ids against FAISS's, then time all and end the line."""
-    require_same(search(queries, gallery, k), index.search(queries, k)[1], queries, gallery)
-    own_s = seconds(lambda: search(queries, gallery, k), repeats)
-    share = 2.0 * len(queries) * gallery.size / own_s / rate
-    print(f"{own_s:9.4f}s{share:10.0%} ", end="", flush=True)
-    peers: list[Callable[[], object]] = [
-        lambda: index.search(queries, k),
-        lambda: in_blocks(queries, gallery, k),
-        lambda: brute.kneighbors(queries, k),
-    ]
-    for peer in peers:
-        peer_s = seconds(peer, repeats)
-        print(f"{peer_s:9.4f}s{peer_s / own_s:6.1f}x ", end="", flush=True)
-    print()
+    """Time all ways, check FAISS's answer whole, and end the line."""
+    most = options.slice or len(queries_QD)
+    parts = {name: queries_QD if name in _NEVER_SLICED else queries_QD[:most] for name in searchers}
+    answers = {}
+
+    def run(name: str) -> None:
+        answers[name] = searchers[name](parts[name], task.k)
+
+    best_s = taking_turns({name: partial(run, name) for name in searchers}, options.repeats)
+    own_s, own_QK = best_s["Cairn"], answers["Cairn"]
+    work = 2.0 * len(queries_QD) * gallery_GD.size / own_s
+    shares = (work / rates["bfloat16"], work / rates["float32"])
+    read = gallery_GD.nbytes / own_s / rates["read"]
+    print(f"{own_s:9.4f}s{shares[0]:6.0%}{shares[1]:6.0%}{read:6.0%}", end="", flush=True)
+    cost = measured(task) if options.memory != "none" else None
+    print(f"{cost.above / 1e6:6.0f}" if cost else f"{'-':>6}", end="", flush=True)
+    exact_ratios = []
+    for name in list(searchers)[1:]:
+        times = len(queries_QD) / len(parts[name])
+        ratio = best_s[name] * times / own_s
+        print(f"{'~' if times > 1 else '':>2}{best_s[name] * times:8.4f}s{ratio:5.1f}x", end="")
+        if WAYS[name].is_exact:
+            exact_ratios.append(ratio)
+        else:
+            print(f"{overlap(answers[name], own_QK[: len(parts[name])]):6.1%}", end="")
+    print(f"{min(exact_ratios):5.1f}x" if exact_ratios else f"{'-':>6}", flush=True)
+    if "FAISS flat" in answers:
+        try:
+            require_same(own_QK, answers["FAISS flat"], queries_QD, gallery_GD, peer="FAISS flat")
+        except CairnError as error:
+            sys.exit(str(error))
+    if options.memory == "all":
+        print_memory(list(searchers)[1:], task, len(gallery_GD))
 
 
-def require_same(found: Neighbors, theirs: Int64, queries: Float32, gallery: Float32) -> None:
-    """Exit unless the ids are FAISS's, near ties apart."""
-    for row, query in enumerate(queries):
-        at = np.flatnonzero(found.indices[row] != theirs[row])
-        ours = gallery[found.indices[row, at]].astype(np.float64) @ query.astype(np.float64)
-        others = gallery[theirs[row, at]].astype(np.float64) @ query.astype(np.float64)
-        if (np.abs(ours - others) > _NEAR_TIE).any():
-            sys.exit(f"query {row}: ids differ from FAISS's by more than a near tie")
-
-
-def in_blocks(queries: Float32, gallery: Float32, k: int) -> torch.Tensor:
-    """Return the rows that plain PyTorch finds: products in blocks, topk, merge."""
-    queries_QD, gallery_GD = torch.from_numpy(queries), torch.from_numpy(gallery)
-    best_QK = torch.empty(len(queries), 0)
-    rows_QK = torch.empty(len(queries), 0, dtype=torch.int64)
-    for start in range(0, len(gallery), _BLOCK):
-        scores = queries_QD @ gallery_GD[start : start + _BLOCK].T
-        top, at = scores.topk(min(k, scores.shape[1]), dim=1)
-        best_QK, rows_QK = torch.cat([best_QK, top], 1), torch.cat([rows_QK, at + start], 1)
-        best_QK, at = best_QK.topk(min(k, best_QK.shape[1]), dim=1)
-        rows_QK = rows_QK.gather(1, at)
-    return rows_QK
-
-
-def embeddings(data: str, num: int, dimension: int, rng: np.random.Generator) -> Float32:
-    """Return unit rows: ``random`` ones, or ``clustered`` about landmarks, 20 to each."""
-    if data == "random":
-        return unit(rng.standard_normal((num, dimension), dtype=np.float32))
-    if data != "clustered":
-        sys.exit(f"unknown data {data!r}: random or clustered")
-    landmarks = unit(rng.standard_normal((-(-num // 20), dimension), dtype=np.float32))
-    return views(landmarks.repeat(20, axis=0)[:num], rng)
-
-
-def views(rows: Float32, rng: np.random.Generator) -> Float32:
-    """Return noisy copies, about 0.7 alike to what they came from."""
-    return unit(rows + unit(rng.standard_normal(rows.shape, dtype=np.float32)))
-
-
-def unit(rows: Float32) -> Float32:
-    return np.asarray(rows / np.linalg.norm(rows, axis=1, keepdims=True), dtype=np.float32)
-
-
-def seconds(run: Callable[[], object], repeats: int) -> float:
-    """Return the least of ``repeats`` wall times, after one run that does not count."""
-    run()
-    times = []
-    for _ in range(repeats):
-        begin = time.perf_counter()
-        run()
-        times.append(time.perf_counter() - begin)
-    return min(times)
-
-
-def gemm_rate(dtype: str, dimension: int) -> float:
-    """Return the FLOP/s of PyTorch's matrix product here, 1,000 rows by blocks of 4,096."""
-    kind = {"float32": torch.float32, "bfloat16": torch.bfloat16}[dtype]
-    left, right = torch.randn(1000, dimension).to(kind), torch.randn(_BLOCK, dimension).to(kind).T
-    out = left @ right
-    return 2.0 * 1000 * _BLOCK * dimension / seconds(lambda: torch.mm(left, right, out=out), 10)
-
-
-def print_machine(threads: int, rates: dict[str, float]) -> None:
-    """Print what the figures hang on."""
-    names = ("cairn-landmarks", "torch", "numba", "faiss-cpu", "scikit-learn", "numpy")
-    print(", ".join(f"{name} {metadata.version(name)}" for name in names))
-    cpuinfo = Path("/proc/cpuinfo")
-    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
-    models = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
-    model = models[0] if models else platform.processor()
-    load = f"{os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else "unknown"
-    print(f"{model}, {os.cpu_count()} CPUs, {threads} threads; load before the run {load}")
-    products = ", ".join(f"{dtype} {rate / 1e9:.0f} GFLOP/s" for dtype, rate in rates.items())
-    print(f"matrix product: {products}\n")
+def print_memory(names: Sequence[str], task: Task, num_rows: int) -> None:
+    """Print peak memory above the gallery and what of it is an index, by way."""
+    words = []
+    for name in names:
+        say(f"memory of {name}")
+        cost = measured(Task(**{**vars(task), "way": name}))
+        words.append(f"{name} {cost.above / 1e6:.0f} MB ({cost.held / 1e6:.0f} held as an index)")
+    print("  peak memory above the gallery: " + "; ".join(words), flush=True)
 
 
 if __name__ == "__main__":

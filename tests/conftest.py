@@ -1,6 +1,10 @@
 """Small inputs that many tests share."""
 
+import dataclasses
+import hashlib
 import json
+import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +17,14 @@ from PIL import Image
 from cairn.config import Recipe
 from cairn.manifest import Manifest
 from cairn.state import state_path
+
+# numba renews what it compiled when the file of a loop changes, not when one that it calls does.
+assert "numba" not in sys.modules, "numba has read where its cache lies already"
+_ROOT = Path(__file__).parents[1]
+_LOOPS = ("search/*.py", "rescoring.py", "world/*.py", "pixels.py")
+_SOURCES = [path for loops in _LOOPS for path in sorted((_ROOT / "src" / "cairn").glob(loops))]
+_KEY = hashlib.sha256(b"".join(path.read_bytes() for path in _SOURCES)).hexdigest()[:12]
+os.environ.setdefault("NUMBA_CACHE_DIR", str(_ROOT / ".pytest_cache" / f"numba-{_KEY}"))
 
 torch.set_num_threads(min(2, torch.get_num_threads()))  # OMP_NUM_THREADS=1 stays one
 
@@ -116,3 +128,18 @@ def assert_same_state() -> Callable[[Path, Path], None]:
         assert told(ours) == told(theirs)
 
     return compare
+
+
+@pytest.fixture
+def slow_exact(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let exact search look slow, so that small galleries have something to win."""
+    from cairn import tuning
+
+    enter = tuning._Contest.__init__
+
+    def slowed(self: tuning._Contest, *values: object) -> None:
+        enter(self, *values)  # type: ignore[arg-type]
+        self.exact = dataclasses.replace(self.exact, single_ms=1e6, qps=1e-3)
+        self.trials = [self.exact]
+
+    monkeypatch.setattr(tuning._Contest, "__init__", slowed)

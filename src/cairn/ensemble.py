@@ -157,7 +157,7 @@ def cast_votes(
     Raises:
         CairnError: The queries are of another model, or a number is less than 1.
     """
-    require_same_model(queries, gallery.table, where=f"the queries and {gallery.folder}")
+    require_same_model(queries, gallery.table, where=f"the queries and {gallery.location}")
     if min(num_votes, num_neighbors) < 1:
         raise CairnError("votes and neighbours are at least 1", where=(num_votes, num_neighbors))
     table = gallery.table

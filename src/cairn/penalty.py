@@ -28,7 +28,7 @@ from torch import Tensor
 from cairn.domain import Float32, Int64
 from cairn.errors import CairnError, nearest
 from cairn.runs import atomic_write
-from cairn.search import Array, search
+from cairn.search import Array, TopK, top_k
 
 RAMPS = ("from-min", "from-zero")
 """Where the ramp between ``min_n`` and ``max_n`` starts: at ``min_pro``, or at nothing."""
@@ -254,24 +254,54 @@ def penalty_table(
             embeddings do not fit each other.
     """
     rule = PenaltyRule(min_n, max_n, min_pro, max_pro, ramp, strength)
+    picks_B = picks_of(bank, len(gallery), top)
+    most = max(1, min(int(picks_B.max()), len(gallery)))
+    return table_of_picks(top_k(bank, gallery, most), picks_B, len(gallery), rule)
+
+
+def table_of_picks(
+    found: TopK, picks_B: Int64, num_gallery: int, rule: PenaltyRule
+) -> PenaltyTable:
+    """Return the table that follows from what a bank found in a gallery.
+
+    Args:
+        found: (B, K) gallery rows of each bank image, best first, as many as it may pick or more.
+        picks_B: (B,) how many of them it picks (``picks_of``), all it found where it found fewer.
+        num_gallery: G.
+        rule: How picks become penalties.
+
+    Raises:
+        CairnError: Some image may pick more than were looked for.
+    """
+    num_bank, k = found.rows.shape
+    if int(picks_B.max()) > k < num_gallery:
+        raise CairnError(
+            f"a bank image may pick {int(picks_B.max())} gallery images, and {k} were looked for"
+        )
+    is_pick_BK = (np.arange(k) < picks_B[:, None]) & (found.rows >= 0)
+    rows = found.rows[is_pick_BK]
+    counts = np.bincount(rows, minlength=num_gallery)
+    sums = np.bincount(rows, weights=found.scores[is_pick_BK], minlength=num_gallery)
+    sims = (sums / np.maximum(counts, 1)).astype(np.float32)
+    n_picked = np.minimum(counts, rule.max_n).astype(np.int64)
+    most = max(1, min(int(picks_B.max()), num_gallery))
+    penalty = rule.penalties(n_picked, sims)
+    return PenaltyTable(n_picked, sims, penalty, rule, most, len(rows), num_bank)
+
+
+def picks_of(bank: Array, num_gallery: int, top: int | Literal["auto"]) -> Int64:
+    """Return (B,) how many gallery images each bank image picks; ``top`` as for the table.
+
+    Raises:
+        CairnError: ``top`` is neither "auto" nor at least 1, or the bank is empty.
+    """
     if isinstance(top, str) and top != "auto":
         raise CairnError(f"unknown top {top!r}", todo="give a number of picks, or 'auto'")
     if not isinstance(top, str) and top < 1:
         raise CairnError("each bank image must pick at least one", where=f"top = {top}")
     if len(bank) == 0:
         raise CairnError("the bank holds no rows", todo="embed at least one non-landmark image")
-    picks_B = _auto_picks(len(gallery), bank) if top == "auto" else np.full(len(bank), top)
-    most = max(1, min(int(picks_B.max()), len(gallery)))
-    found = search(bank, gallery, most)
-    is_pick_BK = np.arange(most) < picks_B[:, None]
-    rows = found.indices[is_pick_BK]
-    counts = np.bincount(rows, minlength=len(gallery))
-    sums = np.bincount(rows, weights=found.similarities[is_pick_BK], minlength=len(gallery))
-    sims = (sums / np.maximum(counts, 1)).astype(np.float32)
-    n_picked = np.minimum(counts, max_n).astype(np.int64)
-    return PenaltyTable(
-        n_picked, sims, rule.penalties(n_picked, sims), rule, most, len(rows), len(bank)
-    )
+    return _auto_picks(num_gallery, bank) if top == "auto" else np.full(len(bank), top)
 
 
 def _auto_picks(num_gallery: int, bank: Array) -> Int64:

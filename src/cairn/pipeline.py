@@ -19,7 +19,7 @@ from cairn.domain import Prediction
 from cairn.embed import embed
 from cairn.errors import CairnError
 from cairn.evaluate import evaluate
-from cairn.gallery import Gallery
+from cairn.gallery import Gallery, keep_penalty
 from cairn.manifest import Manifest
 from cairn.penalty import PenaltyTable
 from cairn.recognize import recognize_table
@@ -140,7 +140,8 @@ def score_model(
             )
     if "bank" in tables:
         with clock.stage("penalize"):
-            gallery = gallery.set_penalty(gallery.penalize(tables["bank"], top=top, **(rule or {})))
+            keep_penalty(gallery.location, tables["bank"], top=top, **(rule or {}))
+            gallery = Gallery.load(gallery.location)
     with clock.stage("recognize"):
         queries = tables["query"]
         after = recognize_table(queries, gallery, top=_EVIDENCE)

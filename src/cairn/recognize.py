@@ -18,9 +18,10 @@ from cairn.domain import Evidence, Float32, Prediction
 from cairn.embed import BATCH_SIZE, Source, embed, encode_all
 from cairn.errors import CairnError
 from cairn.gallery import Gallery
+from cairn.gallery.indexes import searcher_of
 from cairn.manifest import Manifest
 from cairn.runtime import Runtime, load_runtime
-from cairn.search import search
+from cairn.searchers import Searcher
 from cairn.tables import EmbeddingTable, require_same_model
 
 TOP = 5
@@ -41,7 +42,12 @@ class Answers:
 
 
 def recognize_table(
-    queries: EmbeddingTable, gallery: Gallery, *, top: int = TOP, use_penalty: bool = True
+    queries: EmbeddingTable,
+    gallery: Gallery,
+    *,
+    top: int = TOP,
+    use_penalty: bool = True,
+    search: str = "exact",
 ) -> list[Prediction]:
     """Return one prediction for each query, in order.
 
@@ -52,12 +58,18 @@ def recognize_table(
         gallery: What to recognize against.
         top: Gallery images to show as evidence, fewer where the gallery is smaller.
         use_penalty: Take the gallery's penalty off, where it has one.
+        search: ``"exact"``; or ``"approximate"``, through the index of ``cairn gallery tune``.
 
     Raises:
-        CairnError: The queries are of another model, or ``top`` is less than 1.
+        CairnError: The queries are of another model, ``top`` is less than 1, or the index that is
+            wanted is missing, stale or damaged.
     """
-    require_same_model(queries, gallery.table, where=f"the queries and {gallery.folder}")
-    return _predict(queries.vectors, queries.image_ids, gallery, top=top, use_penalty=use_penalty)
+    _check_top(top)
+    require_same_model(queries, gallery.table, where=f"the queries and {gallery.location}")
+    searcher = searcher_of(gallery, search, use_penalty=use_penalty)
+    return _predict(
+        queries.vectors, queries.image_ids, gallery, searcher, top=top, use_penalty=use_penalty
+    )
 
 
 def recognize_manifest(
@@ -67,6 +79,7 @@ def recognize_manifest(
     *,
     top: int = TOP,
     use_penalty: bool = True,
+    search: str = "exact",
     batch_size: int = BATCH_SIZE,
     backend: str = "auto",
     device: str = "auto",
@@ -80,8 +93,9 @@ def recognize_manifest(
         manifest: The queries; other roles are passed over.
         gallery: What to recognize against.
         embeddings_dir: Where the queries' embeddings go, new or to be continued.
-        top: See ``recognize_table``, as for ``use_penalty``.
+        top: See ``recognize_table``, as for ``use_penalty`` and ``search``.
         use_penalty: See ``top``.
+        search: See ``top``.
         batch_size: See ``cairn.embed.embed``, as for the rest.
         backend: See ``batch_size``.
         device: See ``batch_size``.
@@ -98,6 +112,7 @@ def recognize_manifest(
             where=manifest.root,
             todo="give the rows to be recognized that role",
         )
+    searcher = searcher_of(gallery, search, use_penalty=use_penalty)  # before any work
     embed(
         gallery.model_dir,
         queries,
@@ -108,7 +123,10 @@ def recognize_manifest(
         workers=workers,
     )
     table = EmbeddingTable.read(embeddings_dir)
-    made = recognize_table(table, gallery, top=top, use_penalty=use_penalty)
+    require_same_model(table, gallery.table, where=f"the queries and {gallery.location}")
+    made = _predict(
+        table.vectors, table.image_ids, gallery, searcher, top=top, use_penalty=use_penalty
+    )
     by_id = {prediction.image_id: prediction for prediction in made}
     missing = {image_id: "unreadable" for image_id in queries.image_ids if image_id not in by_id}
     return Answers(
@@ -124,24 +142,33 @@ class Recognizer:
         runtime: The gallery's model, loaded.
         top: Gallery images to show as evidence.
         use_penalty: Take the gallery's penalty off, where it has one.
+        search: See ``recognize_table``.
 
     Raises:
-        CairnError: The runtime is of another model than the gallery.
+        CairnError: The runtime is of another model than the gallery, or the index that is wanted
+            is missing, stale or damaged.
     """
 
     def __init__(
-        self, gallery: Gallery, runtime: Runtime, *, top: int = TOP, use_penalty: bool = True
+        self,
+        gallery: Gallery,
+        runtime: Runtime,
+        *,
+        top: int = TOP,
+        use_penalty: bool = True,
+        search: str = "exact",
     ) -> None:
         if runtime.fingerprint != gallery.table.fingerprint:
             raise CairnError(
                 f"the gallery was made by model {gallery.table.fingerprint}, "
                 f"this is {runtime.fingerprint or 'another'}",
-                where=gallery.folder,
+                where=gallery.location,
                 todo="load the model in the gallery's own folder: Recognizer.load(gallery)",
             )
         _check_top(top)
         self.gallery, self.runtime = gallery, runtime
         self.top, self.use_penalty = top, use_penalty
+        self.searcher = searcher_of(gallery, search, use_penalty=use_penalty)
 
     @classmethod
     def load(
@@ -150,17 +177,18 @@ class Recognizer:
         *,
         top: int = TOP,
         use_penalty: bool = True,
+        search: str = "exact",
         backend: str = "auto",
         device: str = "auto",
     ) -> Recognizer:
-        """Return the recognizer of a gallery folder, its model ready to run.
+        """Return the recognizer of a gallery, a folder or ``s3://...``, its model ready to run.
 
         Raises:
             CairnError: The folder is no gallery, or the backend or device cannot be had.
         """
-        gallery = Gallery.load(Path(gallery_folder), penalty=use_penalty)
+        gallery = Gallery.load(gallery_folder, penalty=use_penalty)
         runtime = load_runtime(gallery.model_dir, backend=backend, device=device)
-        return cls(gallery, runtime, top=top, use_penalty=use_penalty)
+        return cls(gallery, runtime, top=top, use_penalty=use_penalty, search=search)
 
     def __call__(self, image: Source | str, *, image_id: str | None = None) -> Prediction:
         """Return the answer to one photograph: a path, the bytes of a file, or a Pillow image.
@@ -204,7 +232,12 @@ class Recognizer:
         encoded = encode_all(self.runtime, sources, batch_size=batch_size, workers=workers)
         names = [image_ids[row] for row in encoded.rows]
         predictions = _predict(
-            encoded.vectors, names, self.gallery, top=self.top, use_penalty=self.use_penalty
+            encoded.vectors,
+            names,
+            self.gallery,
+            self.searcher,
+            top=self.top,
+            use_penalty=self.use_penalty,
         )
         return Answers(predictions, {image_ids[row]: why for row, why in encoded.unreadable})
 
@@ -224,17 +257,16 @@ def _predict(
     vectors_QD: Float32,
     image_ids: Sequence[str],
     gallery: Gallery,
+    searcher: Searcher,
     *,
     top: int,
     use_penalty: bool,
 ) -> list[Prediction]:
-    _check_top(top)
     table = gallery.table
     if not image_ids:
         return []
     penalty = gallery.penalty if use_penalty else None
-    offsets = None if penalty is None else penalty.offsets
-    found = search(vectors_QD, table.vectors, min(top, len(table)), offsets=offsets)
+    found = searcher.search(vectors_QD, min(top, len(table)))
     predictions = []
     for image_id, query_D, rows_K in zip(image_ids, vectors_QD, found.indices, strict=True):
         similarities = table.vectors[rows_K].astype(np.float64) @ query_D.astype(np.float64)

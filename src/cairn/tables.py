@@ -3,6 +3,7 @@
 A table folder holds ``vectors.lance/``. Rows are committed batch by batch, so that an interrupted
 writer loses at most its last batch; until the writer finishes, the folder carries a mark and
 readers refuse it. The table does not know what made its vectors beyond the model's fingerprint.
+A gallery's dataset (``cairn.gallery``) has these columns and more, and is read by the same code.
 
 Legend of shapes: N rows, D embedding dimensions.
 """
@@ -10,7 +11,7 @@ Legend of shapes: N rows, D embedding dimensions.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 DATASET_NAME = "vectors.lance"
-FORMAT_VERSION = 1
+TABLE_FORMAT = 1
 UNIT_TOLERANCE = 1e-3
 """How far a vector's length may lie from 1; float32 normalisation stays within 1e-6."""
 
@@ -92,12 +93,20 @@ class EmbeddingTable:
                 where=folder,
                 todo="run the same `cairn embed` command again; it continues where it stopped",
             )
-        dataset = _open(_dataset_path(folder))
-        fingerprint, dimension = _metadata(dataset, folder)
+        return cls.of_dataset(open_dataset(_dataset_path(folder)), where=folder)
+
+    @classmethod
+    def of_dataset(cls, dataset: Any, *, where: object) -> EmbeddingTable:
+        """Return the rows of an opened Lance dataset; further columns are passed over.
+
+        Raises:
+            CairnError: It is no embedding table, or its contents fail the checks of this class.
+        """
+        fingerprint, dimension = table_facts(dataset, where)
         rows = dataset.count_rows()
         columns: dict[str, list[str]] = {name: [] for name in _COLUMNS}
         blocks = []
-        for batch in dataset.to_batches(batch_size=max(rows, 1)):
+        for batch in dataset.to_batches(columns=[*_COLUMNS, "vector"], batch_size=max(rows, 1)):
             for name in _COLUMNS:
                 columns[name].extend(batch.column(name).to_pylist())
             values = batch.column("vector").flatten().to_numpy(zero_copy_only=True)
@@ -108,7 +117,7 @@ class EmbeddingTable:
                 columns["image_id"], columns["landmark_id"], columns["path"], vectors, fingerprint
             )
         except CairnError as error:
-            raise CairnError(error.what, where=folder, todo=error.todo) from None
+            raise CairnError(error.what, where=where, todo=error.todo) from None
 
     def write(self, folder: Path) -> None:
         """Write the table to a new ``folder``, whole or not at all.
@@ -116,12 +125,20 @@ class EmbeddingTable:
         Raises:
             CairnError: ``folder`` holds something already.
         """
-        lance = _lance()
         with atomic_folder(Path(folder)) as temporary:
-            rows = _arrow(
-                self.image_ids, self.landmark_ids, self.paths, self.vectors, self.fingerprint
-            )
-            lance.write_dataset(rows, str((temporary / DATASET_NAME).absolute()), mode="create")
+            self.write_dataset(str((temporary / DATASET_NAME).absolute()))
+
+    def write_dataset(self, uri: str, *, options: Mapping[str, str] | None = None) -> None:
+        """Write the table as a new Lance dataset at ``uri``, in one commit.
+
+        Args:
+            uri: A path, or an address in an object store.
+            options: The store's options, as Lance takes them.
+        """
+        rows = _arrow(self.image_ids, self.landmark_ids, self.paths, self.vectors, self.fingerprint)
+        lance_library().write_dataset(
+            rows, uri, mode="create", storage_options=dict(options) if options else None
+        )
 
 
 class TableWriter:
@@ -191,12 +208,12 @@ class TableWriter:
             return
         rows = _arrow(image_ids, landmark_ids, paths, vectors, self._fingerprint)
         mode = "append" if self._done else "create"
-        _lance().write_dataset(rows, str(self._path.absolute()), mode=mode)
+        lance_library().write_dataset(rows, str(self._path.absolute()), mode=mode)
         self._done.update(zip(image_ids, zip(landmark_ids, paths, strict=True), strict=True))
 
     def _resume(self) -> None:
-        dataset = _open(self._path)
-        fingerprint, dimension = _metadata(dataset, self.folder)
+        dataset = open_dataset(self._path)
+        fingerprint, dimension = table_facts(dataset, self.folder)
         if (fingerprint, dimension) != (self._fingerprint, self._dimension):
             raise CairnError(
                 "the table here was made by another model and cannot be continued with this one: "
@@ -263,7 +280,8 @@ def check_rows(
         )
 
 
-def _lance() -> Any:
+def lance_library() -> Any:
+    """Return the module ``lance``, imported now and without its warning about forks."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*not fork-safe.*", category=UserWarning)
         import lance
@@ -285,15 +303,25 @@ def _dataset_path(folder: Path) -> Path:
     )
 
 
-def _open(path: Path) -> Any:
+def open_dataset(path: Path) -> Any:
+    """Return the Lance dataset in ``path``.
+
+    Raises:
+        CairnError: It cannot be read.
+    """
     try:
-        return _lance().dataset(str(path.absolute()))
+        return lance_library().dataset(str(path.absolute()))
     except (ValueError, OSError) as error:
         reason = str(error).splitlines()[0][:200]
         raise CairnError(f"not a readable Lance dataset: {reason}", where=path) from None
 
 
-def _metadata(dataset: Any, where: Path) -> tuple[str, int]:
+def table_facts(dataset: Any, where: object) -> tuple[str, int]:
+    """Return the fingerprint of the model that made a Lance dataset's vectors, and D.
+
+    Raises:
+        CairnError: The dataset is no embedding table, or one of another format.
+    """
     found = {k.decode(): v.decode() for k, v in (dataset.schema.metadata or {}).items()}
     missing = {*_COLUMNS, "vector"} - set(dataset.schema.names)
     if missing or not set(_KEYS) <= set(found):
@@ -303,9 +331,9 @@ def _metadata(dataset: Any, where: Path) -> tuple[str, int]:
             where=where,
             todo="name a folder that `cairn embed` wrote",
         )
-    if found["cairn.format"] != str(FORMAT_VERSION):
+    if found["cairn.format"] != str(TABLE_FORMAT):
         raise CairnError(
-            f"embedding table of format {found['cairn.format']}; this Cairn reads {FORMAT_VERSION}",
+            f"embedding table of format {found['cairn.format']}; this Cairn reads {TABLE_FORMAT}",
             where=where,
             todo="embed again, or use the Cairn that wrote it",
         )
@@ -322,7 +350,7 @@ def _arrow(
     import pyarrow as pa
 
     dimension = int(vectors.shape[1])
-    values = (str(FORMAT_VERSION), fingerprint, str(dimension))
+    values = (str(TABLE_FORMAT), fingerprint, str(dimension))
     fields = [pa.field(name, pa.string(), nullable=False) for name in _COLUMNS]
     fields.append(pa.field("vector", pa.list_(pa.float32(), dimension), nullable=False))
     schema = pa.schema(fields, metadata=dict(zip(_KEYS, values, strict=True)))

@@ -252,7 +252,9 @@ def test_penalize_attaches_the_penalty_that_recognize_takes_off(
     assert "never overwritten" in result.exception.what
     assert as_json("recognize", target, query)["predictions"][0] == before
     value = as_json("penalize", target, world / "bank", *settings)
-    assert value["path"] == str(target / "penalty.parquet")
+    assert Path(value["path"]).parent == target / "penalties"
+    assert Path(value["path"]).is_file()
+    assert (value["version"], aside["version"]) == (2, 1)
     assert (value["num_picks"], value["bank_size"]) == (12, 4)
     assert value["num_penalized"] >= 3
     after = as_json("recognize", target, query)["predictions"][0]

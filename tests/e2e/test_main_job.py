@@ -80,9 +80,6 @@ def test_everything_that_is_promised_is_there(demo: Demo) -> None:
         "trained/metrics.jsonl",
         "trained/provenance.json",
         "trained/plots/training.png",
-        "result/gallery/gallery.json",
-        "result/gallery/penalty.parquet",
-        "result/gallery/model/model.safetensors",
         "result/embeddings/query/unreadable.csv",
         "result/evaluation/report.html",
         "result/evaluation/report.json",
@@ -90,6 +87,8 @@ def test_everything_that_is_promised_is_there(demo: Demo) -> None:
         "result/evaluation/submission.csv",
     ):
         assert (demo.out / name).is_file(), name
+    for name in ("penalties/*.parquet", "models/*/model.safetensors"):
+        assert len(list((demo.result / "gallery").glob(name))) == 1, name
     assert not list(demo.out.rglob("*.tmp")), "temporary files are left"
 
 
@@ -168,7 +167,7 @@ def test_embeddings_belong_to_the_model_and_have_unit_length(demo: Demo) -> None
 
 
 def test_the_penalty_table_by_brute_force(demo: Demo, tmp_path: Path) -> None:
-    path = demo.result / "gallery" / "penalty.parquet"
+    path = Path(Gallery.load(demo.result / "gallery").penalty_path)
     table = pq.read_table(path)
     assert table.column_names == ["image_id", "img_path", "sims", "n_picked", "penalty"]
     gallery = EmbeddingTable.read(demo.result / "embeddings" / "gallery")

@@ -15,6 +15,7 @@ from PIL import Image
 
 from cairn import Recognizer
 from cairn.cli import main
+from cairn.gallery import Gallery
 from cairn.submission import read_submission
 
 LANDMARKS = ("故宫", "东方明珠塔", "Église Saint-Étienne", "대한문 50% 할인")
@@ -93,7 +94,7 @@ def test_the_whole_path(
     built = cairn("gallery", "build", "向量/图库", model, "--names", "名单.parquet", "-o", "图库")
     assert built["num_landmarks"] == 4
     punished = cairn("penalize", "图库", "向量/其他", "--min-n", "1")
-    table = pq.read_table("图库/penalty.parquet")
+    table = pq.read_table(Gallery.load("图库").penalty_path)
     assert table.column_names == ["image_id", "img_path", "sims", "n_picked", "penalty"]
     assert punished["num_images"] == built["num_images"] == table.num_rows
     assert all(Path(name).is_file() for name in table["img_path"].to_pylist())

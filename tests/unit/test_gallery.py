@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 import shutil
 from pathlib import Path
 
@@ -12,7 +11,7 @@ from cairn.checkpoint import model_fingerprint, save_model
 from cairn.config import ModelConfig, Preprocess
 from cairn.domain import Float32
 from cairn.errors import CairnError
-from cairn.gallery import Gallery
+from cairn.gallery import Gallery, keep_penalty
 from cairn.model import build
 from cairn.penalty import penalty_table
 from cairn.tables import EmbeddingTable
@@ -82,9 +81,9 @@ def test_a_gallery_needs_nothing_outside_its_folder(
     assert loaded.landmark_names == {"泰山": "Mount Tai"}
     assert loaded.penalty is None
     assert model_fingerprint(loaded.model_dir) == model_fingerprint(model_dir)
-    assert {path.name for path in moved.iterdir()} == {"gallery.json", "model", "vectors.lance"}
-    card = json.loads((moved / "gallery.json").read_text(encoding="utf-8"))
-    assert (card["num_images"], card["num_landmarks"], card["dimension"]) == (3, 2, 4)
+    assert {path.name for path in moved.iterdir()} == {"models", "vectors.lance", "writer.lock"}
+    assert loaded.version == 1
+    assert loaded.model_dir.name == loaded.table.fingerprint
 
 
 def test_build_refuses_what_cannot_be_recognized_against(model_dir: Path, tmp_path: Path) -> None:
@@ -109,34 +108,48 @@ def test_load_refuses_what_is_no_gallery(gallery: Gallery, tmp_path: Path) -> No
     with pytest.raises(CairnError, match="not a gallery") as caught:
         Gallery.load(tmp_path / "embeddings")
     assert "cairn gallery build" in caught.value.todo
+    with pytest.raises(CairnError, match="not a gallery"):
+        Gallery.load(tmp_path / "nowhere")
     shutil.rmtree(gallery.model_dir)
-    save_tiny_model(gallery.model_dir, seed=1)
-    with pytest.raises(CairnError, match="do not belong together"):
+    with pytest.raises(CairnError, match="lacks its model"):
         Gallery.load(gallery.folder)
-    (gallery.folder / "gallery.json").write_text('{"format": 99}')
-    with pytest.raises(CairnError, match="not of format 1"):
-        Gallery.load(gallery.folder)
+
+
+def test_an_old_gallery_says_how_to_become_a_new_one(model_dir: Path, tmp_path: Path) -> None:
+    old = tmp_path / "old"
+    labelled(model_dir).write(old)
+    shutil.copytree(model_dir, old / "model")
+    (old / "gallery.json").write_text('{"format": 1}')
+    with pytest.raises(CairnError, match="format 1") as caught:
+        Gallery.load(old)
+    assert f"cairn gallery build {old} {old}/model -o GALLERY" in caught.value.todo
+    made = Gallery.build(old, old / "model", tmp_path / "new")
+    assert made.table.image_ids == ["g0", "g1", "g2"]
 
 
 def test_a_penalty_is_attached_kept_and_replaced(gallery: Gallery, model_dir: Path) -> None:
     bank = table(model_dir, rows((1, 0.1, 0, 0), (1, -0.1, 0, 0)), ["", ""], prefix="n")
     made = gallery.penalize(bank, top=1, min_n=1, max_n=2)
     np.testing.assert_array_equal(made.n_picked, [2, 0, 0])
-    with_it = gallery.set_penalty(made)
-    assert gallery.penalty is None
-    loaded = Gallery.load(gallery.folder)
-    for found in (with_it, loaded):
-        assert found.penalty is not None
-        np.testing.assert_array_equal(found.penalty.penalty, made.penalty)
-    assert Gallery.load(gallery.folder, penalty=False).penalty is None
+    assert Gallery.load(gallery.location).penalty is None, "nothing was written"
+    entry = keep_penalty(gallery.location, bank, top=1, min_n=1, max_n=2)
+    assert (entry.version, entry.operation) == (2, "penalize")
+    assert entry.arguments["max_n"] == 2
+    loaded = Gallery.load(gallery.location)
+    assert loaded.penalty is not None
+    np.testing.assert_array_equal(loaded.penalty.penalty, made.penalty)
+    assert Path(loaded.penalty_path).is_file()
+    assert Gallery.load(gallery.location, penalty=False).penalty is None
+    assert Gallery.load(gallery.location, version=1).penalty is None
     assert loaded.without_penalty().penalty is None
-    weaker = gallery.penalize(bank, top=1, min_n=1, max_n=2, strength=0.5)
-    other = gallery.folder.parent / "weaker.parquet"
-    gallery.write_penalty(weaker, other)
-    assert gallery.set_penalty(other).penalty is not None
-    reloaded = Gallery.load(gallery.folder).penalty
-    assert reloaded is not None
-    np.testing.assert_allclose(reloaded.penalty, made.penalty / 2, rtol=1e-6)
+    assert keep_penalty(gallery.location, bank, top=1, min_n=1, max_n=2).version == 2
+    assert keep_penalty(gallery.location, bank, top=1, min_n=1, max_n=2, strength=0.5).version == 3
+    weaker = Gallery.load(gallery.location).penalty
+    assert weaker is not None
+    np.testing.assert_allclose(weaker.penalty, made.penalty / 2, rtol=1e-6)
+    earlier = Gallery.load(gallery.location, version=2).penalty
+    assert earlier is not None
+    np.testing.assert_array_equal(earlier.penalty, made.penalty)
 
 
 def test_a_penalty_of_other_images_or_another_model_is_refused(
@@ -147,18 +160,21 @@ def test_a_penalty_of_other_images_or_another_model_is_refused(
     fewer = penalty_table(gallery.table.vectors[:2], bank.vectors, top=1)
     fewer.write(tmp_path / "fewer.parquet", gallery.table.paths[:2], gallery.table.image_ids[:2])
     with pytest.raises(CairnError, match="2 images and the gallery 3"):
-        gallery.set_penalty(tmp_path / "fewer.parquet")
+        gallery.with_penalty(tmp_path / "fewer.parquet")
     with pytest.raises(CairnError):
-        gallery.set_penalty(fewer)
+        gallery.write_penalty(fewer, tmp_path / "never.parquet")
     same = gallery.table
     stranger = Gallery(
-        gallery.folder,
+        gallery.location,
         EmbeddingTable(same.image_ids, same.landmark_ids, same.paths, same.vectors, "another"),
     )
     stranger.write_penalty(made, tmp_path / "stranger.parquet")
     with pytest.raises(CairnError, match="made with model another"):
-        gallery.set_penalty(tmp_path / "stranger.parquet")
-    assert not (gallery.folder / "penalty.parquet").exists()
+        gallery.with_penalty(tmp_path / "stranger.parquet")
+    gallery.write_penalty(made, tmp_path / "own.parquet")
+    own = gallery.with_penalty(tmp_path / "own.parquet").penalty
+    assert own is not None
+    np.testing.assert_array_equal(own.penalty, made.penalty)
 
 
 def test_a_bank_of_another_model_or_of_landmarks_is_refused(
@@ -167,6 +183,9 @@ def test_a_bank_of_another_model_or_of_landmarks_is_refused(
     strange = EmbeddingTable(["n"], [""], ["n.jpg"], rows((1, 0, 0, 0)), "another")
     with pytest.raises(CairnError, match="different models"):
         gallery.penalize(strange)
+    with pytest.raises(CairnError, match="different models"):
+        keep_penalty(gallery.location, strange)
+    assert not (gallery.folder / "banks").exists()
     bank = table(model_dir, rows((1, 0, 0, 0), (0, 0, 1, 0)), ["", "tower"], prefix="n")
     with pytest.raises(CairnError, match="1 landmarks of the gallery, such as 'tower'"):
         gallery.penalize(bank)
@@ -176,7 +195,7 @@ def test_one_image_makes_a_gallery(model_dir: Path, tmp_path: Path) -> None:
     table(model_dir, rows((1, 0, 0, 0)), ["only"]).write(tmp_path / "e")
     gallery = Gallery.build(tmp_path / "e", model_dir, tmp_path / "g")
     bank = table(model_dir, rows((1, 1, 0, 0), (1, 0, 1, 0)), ["", ""], prefix="n")
-    gallery.set_penalty(gallery.penalize(bank, top=20, min_n=2, max_n=2))
+    keep_penalty(gallery.location, bank, top=20, min_n=2, max_n=2)
     loaded = Gallery.load(tmp_path / "g")
     assert loaded.penalty is not None
     np.testing.assert_allclose(loaded.penalty.penalty, [np.sqrt(0.5)], rtol=1e-6)

@@ -50,7 +50,7 @@ def test_without_nonlandmarks_there_is_no_penalty(
     outcome = score_model(model_dir, manifest, tmp_path, title="T", backend="torch")
     assert outcome.report.before is None
     assert outcome.plain is outcome.report
-    assert not (tmp_path / "gallery" / "penalty.parquet").exists()
+    assert not (tmp_path / "gallery" / "penalties").exists()
     assert not (tmp_path / "embeddings" / "bank").exists()
     assert "penalize" not in outcome.seconds
     assert outcome.page == tmp_path / "evaluation" / "report.html"

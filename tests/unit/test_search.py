@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import torch
 
-from cairn import search as module
 from cairn.domain import Float32, Int64
 from cairn.errors import CairnError
-from cairn.search import search
+from cairn.search import by_products, by_tiles, by_torch, exact, quickest, search
+from cairn.search.tiles import HAS_TILES
 
 
 def unit_rows(num_rows: int, dimension: int, seed: int) -> Float32:
@@ -27,14 +27,25 @@ def brute_force(
     return order, np.take_along_axis(scores, order, axis=1).astype(np.float32)
 
 
-@pytest.fixture(params=["plain", "compiled float32", "compiled bfloat16"])
+WAYS = [
+    "plain",
+    "rows",
+    "float32",
+    "bfloat16",
+    pytest.param(
+        "tiles", marks=pytest.mark.skipif(not HAS_TILES, reason="a processor without VNNI")
+    ),
+]
+
+
+@pytest.fixture(params=WAYS)
 def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Each way of searching in turn, whatever the size asks for."""
     if request.param != "plain":
-        monkeypatch.setattr(module, "_SMALL", 0)
-    pays = request.param.endswith("bfloat16")
-    monkeypatch.setattr(module, "_bfloat16_pays", lambda: pays)
-    monkeypatch.setattr(module, "_BFLOAT16_FROM", 1)
+        monkeypatch.setattr(exact, "SMALL", 0)
+    monkeypatch.setattr(exact, "_FEW", 1000 if request.param == "rows" else 0)
+    monkeypatch.setattr(exact, "_BFLOAT16_FROM", 1)
+    monkeypatch.setattr(quickest, "quickest_way", lambda: request.param)
     return str(request.param)
 
 
@@ -82,9 +93,14 @@ class TestEveryWay:
         gallery[100:140] = gallery[3]
         whole = search(queries, gallery, 25)
         for at_once, num_bytes in ((1, 1 << 10), (7, 1 << 12), (33, 70_000)):
-            monkeypatch.setattr(module, "_QUERIES_AT_ONCE", at_once)
-            monkeypatch.setattr(module, "_BLOCK_BYTES", num_bytes)
-            monkeypatch.setattr(module, "_DEVICE_BLOCK_BYTES", num_bytes)
+            for module in (exact, by_torch, by_products):
+                monkeypatch.setattr(module, "_QUERIES_AT_ONCE", at_once)
+            monkeypatch.setattr(by_products, "_BLOCK_BYTES", num_bytes)
+            monkeypatch.setattr(by_products, "_ROWS_AT_ONCE", num_bytes // 32)
+            monkeypatch.setattr(by_tiles, "_SLAB_BYTES", num_bytes)
+            monkeypatch.setattr(by_tiles, "_GROUPS_AT_ONCE", at_once)
+            monkeypatch.setitem(by_torch._PAIRS_AT_ONCE, "cpu", num_bytes)
+            monkeypatch.setitem(by_torch._PAIR_BYTES_AT_ONCE, "cpu", num_bytes)
             parts = search(queries, gallery, 25)
             np.testing.assert_array_equal(parts.indices, whole.indices)
             np.testing.assert_array_equal(parts.similarities, whole.similarities)
@@ -178,6 +194,49 @@ def test_names_the_nearest_precision() -> None:
 
 
 def test_lower_product_precision_widens_the_bound(monkeypatch: pytest.MonkeyPatch) -> None:
-    narrow = module._summing_error(512)
+    narrow = by_torch.summing_error(512)
     monkeypatch.setattr(torch, "get_float32_matmul_precision", lambda: "medium")
-    assert module._summing_error(512) > narrow + 2 * 2.0**-9
+    assert by_torch.summing_error(512) > narrow + 2 * 2.0**-9
+
+
+@pytest.mark.skipif(not HAS_TILES, reason="a processor without VNNI")
+@pytest.mark.parametrize("kind", ["sorted", "drawn first", "shuffled"])
+def test_a_wrong_guess_is_mended(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(exact, "SMALL", 0)
+    monkeypatch.setattr(by_tiles, "_SAMPLE_ROWS", 256)
+    queries, gallery = unit_rows(60, 16, 1), unit_rows(6000, 16, 2)
+    near = unit_rows(1, 16, 3)
+    nearness = (gallery @ near.T)[:, 0]
+    gallery = gallery[np.argsort(-nearness)]
+    if kind == "shuffled":
+        gallery = gallery[np.random.default_rng(4).permutation(6000)]
+    if kind == "drawn first":  # the rows that are drawn are the best ones
+        order = np.argsort(np.arange(6000) % (6000 // 256) != 0, kind="stable")
+        mixed = np.empty_like(gallery)
+        mixed[order] = gallery
+        gallery = mixed
+    queries = np.concatenate([near, near, queries])
+    again: list[int] = []
+    search_again = by_tiles.by_tiles
+
+    def counting(rows: Float32, *given: Any, **options: Any) -> Any:
+        if not options.get("guess", True):
+            again.append(len(rows))
+        return search_again(rows, *given, **options)
+
+    monkeypatch.setattr(by_tiles, "by_tiles", counting)
+    found = search(queries, gallery, 40)
+    np.testing.assert_array_equal(found.indices, brute_force(queries, gallery, 40)[0])
+    assert bool(again) == (kind == "drawn first")
+
+
+def test_a_bad_row_that_was_drawn_is_named_by_its_own_number(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(exact, "SMALL", 0)
+    monkeypatch.setattr(by_tiles, "_SAMPLE_ROWS", 256)
+    gallery = unit_rows(6000, 16, 2)
+    gallery[23 * 100] = np.nan
+    with pytest.raises(CairnError, match="gallery hold a row") as caught:
+        search(unit_rows(60, 16, 1), gallery, 10)
+    assert caught.value.where == "row 2300"

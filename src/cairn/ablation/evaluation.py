@@ -127,7 +127,7 @@ class Embedded:
                     todo="give pictures of no landmark the role nonlandmark",
                 )
             table = gallery.penalize(self.part(bank))
-            gallery = Gallery(gallery.folder, gallery.table, table)
+            gallery = Gallery(gallery.location, gallery.table, table)
         return recognize_table(self.queries(), gallery, top=1)
 
     def validation_votes(self) -> Votes:

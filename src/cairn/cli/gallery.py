@@ -1,32 +1,40 @@
-"""``cairn gallery``: what photographs are recognized against."""
+"""``cairn gallery``: what photographs are recognized against, and how it changes."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cairn.cli.gallery_check import check
+from cairn.cli import gallery_check, gallery_history, gallery_tune
+from cairn.cli.embed import Backend, Device, Workers
 from cairn.cli.output import Json, emit
 from cairn.errors import CairnError
 
-app = typer.Typer(no_args_is_help=True, help="Make a gallery to recognize against.")
+if TYPE_CHECKING:
+    from cairn.gallery import Entry
 
+app = typer.Typer(
+    no_args_is_help=True, help="Make a gallery to recognize against, change it, go back."
+)
 
-app.command("check")(check)
+Where = Annotated[str, typer.Argument(help="The gallery: a folder, or s3://bucket/prefix.")]
+BatchSize = Annotated[int | None, typer.Option(help="Images that go through the network together.")]
 
 
 @app.callback()
 def _group() -> None:
-    """Make a gallery to recognize against."""
+    """Make a gallery to recognize against, change it, go back."""
 
 
 @app.command("build")
 def build(
     embeddings: Annotated[Path, typer.Argument(help="A folder that `cairn embed` wrote.")],
     model: Annotated[Path, typer.Argument(help="The model folder that made it.")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="The gallery folder to make.")],
+    output: Annotated[
+        str, typer.Option("--output", "-o", help="Where to: a new folder, or s3://bucket/prefix.")
+    ],
     names: Annotated[
         Path | None, typer.Option(help="A manifest whose column landmark_name names landmarks.")
     ] = None,
@@ -41,6 +49,7 @@ def build(
     emit(
         {
             "folder": output,
+            "version": made.version,
             "num_images": len(made.table),
             "num_landmarks": made.num_landmarks,
             "fingerprint": made.table.fingerprint,
@@ -51,6 +60,144 @@ def build(
     )
 
 
+@app.command("add")
+def add(
+    gallery: Where,
+    source: Annotated[
+        Path,
+        typer.Argument(
+            help="Embeddings by the gallery's model, or a manifest of photographs to embed with it."
+        ),
+    ],
+    names: Annotated[
+        Path | None,
+        typer.Option(help="With embeddings: a manifest whose column landmark_name names new ones."),
+    ] = None,
+    batch_size: BatchSize = None,
+    backend: Backend = "auto",
+    device: Device = "auto",
+    workers: Workers = 0,
+    as_json: Json = False,
+) -> None:
+    """Add images, all or none. Ids that the gallery has are refused."""
+    from cairn.columns import TABLE_SUFFIXES
+    from cairn.embed import BATCH_SIZE
+    from cairn.gallery import add_embeddings, add_photographs
+    from cairn.manifest import Manifest
+
+    if source.suffix.lower() not in TABLE_SUFFIXES or source.is_dir():
+        landmark_names = None if names is None else _names(names)
+        _emit(add_embeddings(gallery, source, landmark_names=landmark_names), gallery, as_json)
+        return
+    if names is not None:
+        raise CairnError("a manifest names its landmarks itself", where="--names", todo="leave out")
+    entry = add_photographs(
+        gallery,
+        Manifest.read(source),
+        batch_size=BATCH_SIZE if batch_size is None else batch_size,
+        backend=backend,
+        device=device,
+        workers=workers,
+    )
+    _emit(entry, gallery, as_json)
+
+
+@app.command("remove")
+def remove(
+    gallery: Where,
+    images: Annotated[list[str] | None, typer.Argument(help="Ids of images.")] = None,
+    landmark: Annotated[
+        list[str] | None,
+        typer.Option(help="Remove all images of this landmark; may be given several times."),
+    ] = None,
+    ids: Annotated[
+        Path | None, typer.Option(help="A file with one image id a line, or a manifest.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Remove images, by id or by landmark, all or none. Unknown ids are refused."""
+    from cairn.gallery import remove_images
+
+    image_ids = [*(images or []), *(_ids(ids) if ids else [])]
+    _emit(
+        remove_images(gallery, image_ids=image_ids, landmark_ids=landmark or []), gallery, as_json
+    )
+
+
+@app.command("merge")
+def merge(
+    gallery: Where,
+    landmark: Annotated[str, typer.Argument(help="The landmark that goes.")],
+    into: Annotated[str, typer.Option(help="The landmark that gets its images, and stays.")],
+    as_json: Json = False,
+) -> None:
+    """Give all images of one landmark to another: `merge GALLERY OLD --into KEPT`."""
+    from cairn.gallery import merge_landmarks
+
+    _emit(merge_landmarks(gallery, landmark, into=into), gallery, as_json)
+
+
+@app.command("rename")
+def rename(
+    gallery: Where,
+    landmark: Annotated[str, typer.Argument(help="The landmark's id, which stays.")],
+    name: Annotated[str, typer.Argument(help="Its name for people; '' for none.")],
+    as_json: Json = False,
+) -> None:
+    """Give a landmark another name for people."""
+    from cairn.gallery import rename_landmark
+
+    _emit(rename_landmark(gallery, landmark, name), gallery, as_json)
+
+
+@app.command("reembed")
+def reembed(
+    gallery: Where,
+    model: Annotated[Path, typer.Argument(help="The model folder to go over to.")],
+    bank: Annotated[
+        Path | None,
+        typer.Option(help="Non-landmarks embedded by it; by default the old bank's photographs."),
+    ] = None,
+    drop_missing: Annotated[
+        bool, typer.Option("--drop-missing", help="Drop images whose photographs are not there.")
+    ] = False,
+    batch_size: BatchSize = None,
+    backend: Backend = "auto",
+    device: Device = "auto",
+    workers: Workers = 0,
+    as_json: Json = False,
+) -> None:
+    """Embed every photograph with another model; interrupted, it goes on when called again."""
+    from cairn.embed import BATCH_SIZE
+    from cairn.gallery import reembed as reembed_gallery
+    from cairn.tables import EmbeddingTable
+
+    entry = reembed_gallery(
+        gallery,
+        model,
+        bank=None if bank is None else EmbeddingTable.read(bank),
+        drop_missing=drop_missing,
+        batch_size=BATCH_SIZE if batch_size is None else batch_size,
+        backend=backend,
+        device=device,
+        workers=workers,
+    )
+    _emit(entry, gallery, as_json)
+
+
+app.command("log")(gallery_history.log)
+app.command("rollback")(gallery_history.rollback)
+app.command("tag")(gallery_history.tag)
+app.command("compact")(gallery_history.compact)
+app.command("tune")(gallery_tune.tune)
+app.command("check")(gallery_check.check)
+
+
+def _emit(entry: Entry, gallery: str, as_json: bool) -> None:
+    value = {**entry.to_json(), "gallery": gallery}
+    emit(value, gallery_history.told(entry, gallery), as_json=as_json)
+
+
 def _names(path: Path) -> dict[str, str]:
     from cairn.manifest import Manifest
 
@@ -58,3 +205,20 @@ def _names(path: Path) -> dict[str, str]:
     if "landmark_name" not in manifest.table.column_names:
         raise CairnError("the manifest has no column landmark_name", where=path)
     return manifest.landmark_names
+
+
+def _ids(path: Path) -> list[str]:
+    """Return the image ids of a manifest, or of a file with one a line."""
+    from cairn.columns import TABLE_SUFFIXES
+    from cairn.manifest import Manifest
+
+    if path.suffix.lower() in TABLE_SUFFIXES:
+        return Manifest.read(path).image_ids
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise CairnError(f"not a readable file of ids: {error}", where=path) from None
+    found = [line for line in lines if line.strip()]
+    if not found:
+        raise CairnError("the file has no ids", where=path, todo="write one image id a line")
+    return found

@@ -7,11 +7,12 @@ from typing import Annotated, Any
 
 import typer
 
+from cairn.cli.embed import Device
 from cairn.cli.output import Json, emit
 
 
 def check(
-    gallery: Annotated[Path, typer.Argument(help="A gallery folder.")],
+    gallery: Annotated[str, typer.Argument(help="The gallery: a folder, or s3://bucket/prefix.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="A new folder for what is found.")],
     near: Annotated[
         float | None,
@@ -31,7 +32,7 @@ def check(
     shown: Annotated[
         int | None, typer.Option(help="Findings of a kind on the page; 24 by default.")
     ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    device: Device = "auto",
     as_json: Json = False,
 ) -> None:
     """Find wrong labels, collisions, duplicates and images that attract anything."""

@@ -12,12 +12,14 @@ from cairn.errors import CairnError
 
 
 def penalize(
-    gallery: Annotated[Path, typer.Argument(help="A gallery folder.")],
+    gallery: Annotated[str, typer.Argument(help="A gallery: a folder, or s3://bucket/prefix.")],
     bank: Annotated[Path, typer.Argument(help="Embeddings of non-landmarks (`cairn embed`).")],
     output: Annotated[
         Path | None,
         typer.Option(
-            "--output", "-o", help="Where to write; by default the gallery's own, in use at once."
+            "--output",
+            "-o",
+            help="Write the table to this file; by default the gallery has it from now on.",
         ),
     ] = None,
     top: Annotated[
@@ -39,8 +41,8 @@ def penalize(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Write the penalty table of a gallery: path, mean similarity, picks, penalty per image."""
-    from cairn.gallery import PENALTY_NAME, Gallery
+    """Give a gallery its penalty, and keep the bank: every later change of images follows."""
+    from cairn.gallery import Gallery, keep_penalty
     from cairn.runs import require_absent
     from cairn.tables import EmbeddingTable
 
@@ -53,15 +55,24 @@ def penalize(
         "strength": strength,
     }
     rule = {name: value for name, value in given.items() if value is not None}
-    if output is not None:
+    number = _top(top)
+    nonlandmarks = EmbeddingTable.read(bank)
+    if output is None:
+        version = keep_penalty(gallery, nonlandmarks, top=number, **rule).version
+        loaded = Gallery.load(gallery)
+        assert loaded.penalty is not None
+        table, path = loaded.penalty, loaded.penalty_path
+    else:
         require_absent(output)
-    loaded = Gallery.load(gallery, penalty=False)
-    table = loaded.penalize(EmbeddingTable.read(bank), top=_top(top), **rule)
-    path = gallery / PENALTY_NAME if output is None else output
-    loaded.write_penalty(table, path)
+        loaded = Gallery.load(gallery, penalty=False)
+        version, path = loaded.version, str(output)
+        table = loaded.penalize(nonlandmarks, top=number, **rule)
+        loaded.write_penalty(table, output)
     hit = table.penalty > 0
     emit(
         {
+            "gallery": gallery,
+            "version": version,
             "path": path,
             "num_images": len(table),
             "num_penalized": int(hit.sum()),
@@ -69,7 +80,8 @@ def penalize(
             "bank_size": table.bank_size,
             "mean_penalty": float(table.penalty[hit].mean()) if hit.any() else 0.0,
         },
-        f"{int(hit.sum())} of {len(table)} gallery images penalized: {path}"
+        f"{int(hit.sum())} of {len(table)} gallery images penalized: "
+        + (str(output) if output else f"{gallery}, version {version}")
         + (f"\nnext: cairn recognize {gallery} PHOTOGRAPH" if output is None else ""),
         as_json=as_json,
     )

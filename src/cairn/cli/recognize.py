@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -24,7 +24,7 @@ _UNFOLDED = 10_000  # columns: where no terminal shows the table, paths stay who
 
 
 def recognize(
-    gallery: Annotated[Path, typer.Argument(help="A gallery folder.")],
+    gallery: Annotated[Path, typer.Argument(help="A gallery: a folder, or s3://bucket/prefix.")],
     photographs: Annotated[
         list[Path], typer.Argument(help="Photographs, folders of them, or one manifest.")
     ],
@@ -36,6 +36,10 @@ def recognize(
         int | None, typer.Option(help="Gallery images to show as evidence; 5 by default.")
     ] = None,
     penalty: Annotated[bool, typer.Option(help="Take the gallery's penalty off.")] = True,
+    search: Annotated[
+        Literal["exact", "approximate"],
+        typer.Option(help="approximate: through the index that `cairn gallery tune` keeps."),
+    ] = "exact",
     backend: Backend = "auto",
     device: Device = "auto",
     workers: Workers = 0,
@@ -50,7 +54,12 @@ def recognize(
     if output is not None:
         require_absent(output)
     require_gallery(gallery)
-    wishes = {"top": TOP if top is None else top, "use_penalty": penalty, "device": device}
+    wishes: dict[str, Any] = {
+        "top": TOP if top is None else top,
+        "use_penalty": penalty,
+        "search": search,
+        "device": device,
+    }
     if any(path.suffix.lower() in TABLE_SUFFIXES for path in photographs):
         if len(photographs) > 1:
             raise CairnError("give one manifest, or photographs, not both", where=photographs[0])

@@ -76,8 +76,8 @@ def check_gallery(
     )
     found = Findings.of(View.of(gallery, nearest), rule)
     tables = list_tables(found)
-    report = summarize(found, tables, str(gallery.folder), out)
-    report["gallery"]["content"] = content
+    report = summarize(found, tables, str(gallery.location), out)
+    report["gallery"] |= {"version": gallery.version, "content": content}
     report["memory"] = {
         "vectors": vectors.nbytes,
         "neighbors": nearest.indices.nbytes + nearest.similarities.nbytes,

@@ -25,7 +25,7 @@ from cairn.progress import say, track
 from cairn.runs import atomic_write, read_json, write_json
 from cairn.search import search
 
-BLOCK_ROWS = 8192
+BLOCK_ROWS = 1 << 14
 """Images searched for at a time: what an interruption loses at most."""
 
 _CARD_NAME = "join.json"

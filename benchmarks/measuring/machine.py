@@ -1,0 +1,113 @@
+"""The machine that figures hang on: what it is, and how fast it multiplies and reads at best."""
+
+from __future__ import annotations
+
+import os
+import platform
+import statistics
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from importlib import metadata
+from pathlib import Path
+
+import torch
+
+_PACKAGES = ("cairn-landmarks", "torch", "numba", "faiss-cpu", "scann", "scikit-learn", "numpy")
+_UNITS = ("amx_int8", "amx_bf16", "avx512_bf16", "avx512_vnni", "avx2")
+_SHAPES = ((1024, 4096, 512), (4096, 4096, 512), (2048, 8192, 512), (2048, 2048, 2048))
+_CUDA_SHAPES = ((8192, 16384, 512), (8192, 8192, 4096), (8192, 8192, 8192))
+_ENOUGH_S = 0.3
+
+
+def describe(threads: int) -> str:
+    """Return versions, processor, its matrix units, threads, memory and load, in two lines."""
+    versions = []
+    for name in _PACKAGES:
+        with suppress(metadata.PackageNotFoundError):
+            versions.append(f"{name} {metadata.version(name)}")
+    about = _cpuinfo("flags").split()
+    units = " ".join(unit for unit in _UNITS if unit in about)
+    load = f"{os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else "unknown"
+    waiting = os.environ.get("OMP_WAIT_POLICY", "not set")
+    gigabytes = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
+    return (
+        f"{', '.join(versions)}\n{_cpuinfo('model name') or platform.processor()} ({units}), "
+        f"{os.cpu_count()} CPUs, {threads} threads, {gigabytes:.0f} GB; "
+        f"OMP_WAIT_POLICY {waiting}; load before the run {load}"
+    )
+
+
+def describe_cuda() -> str:
+    """Return the card and its memory."""
+    card = torch.cuda.get_device_properties(0)
+    return f"{card.name}, {card.total_memory / 1e9:.0f} GB, CUDA {torch.version.cuda}"
+
+
+def gemm_rates(device: str = "cpu") -> dict[str, float]:
+    """Return PyTorch's best FLOP/s by type, float32 and bfloat16, over several shapes."""
+    shapes = _SHAPES if device == "cpu" else _CUDA_SHAPES
+    return {
+        name: max(_gemm_rate(getattr(torch, name), device, shape) for shape in shapes)
+        for name in ("float32", "bfloat16")
+    }
+
+
+def _gemm_rate(dtype: torch.dtype, device: str, shape: tuple[int, int, int]) -> float:
+    rows, columns, inner = shape
+    left = torch.randn(rows, inner, device=device).to(dtype)
+    right = torch.randn(columns, inner, device=device).to(dtype).T
+    out = left @ right
+    return 2.0 * rows * columns * inner / seconds(lambda: torch.mm(left, right, out=out), device)
+
+
+def read_rate() -> float:
+    """Return the bytes a second at which all threads read memory, by summing a large tensor."""
+    numbers = torch.ones(1 << 27)
+    return numbers.numel() * 4 / seconds(lambda: torch.sum(numbers))
+
+
+def seconds(run: Callable[[], object], device: str = "cpu", *, least: int = 3) -> float:
+    """Return the least wall time of several runs, after one that does not count."""
+    run()
+    times: list[float] = []
+    while len(times) < least or sum(times) < _ENOUGH_S:
+        times.append(timed(run, device))
+    return min(times)
+
+
+def timed(run: Callable[[], object], device: str = "cpu") -> float:
+    """Return the wall seconds of one run, a graphics card's work included."""
+    if device != "cpu":
+        torch.cuda.synchronize()
+    begin = time.perf_counter()
+    run()
+    if device != "cpu":
+        torch.cuda.synchronize()
+    return time.perf_counter() - begin
+
+
+def taking_turns(ways: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, float]:
+    """Return the least seconds of each way; they take turns, so that other load hurts all alike.
+
+    Each should have run before, at a small size at least. Where all are quick there are more
+    rounds, until each has had enough seconds.
+    """
+    times: dict[str, list[float]] = {name: [] for name in ways}
+    while True:
+        for name, way in ways.items():
+            times[name].append(timed(way))
+        done = len(next(iter(times.values()), ()))
+        if done >= rounds and (
+            done >= 10 * rounds or statistics.mean(map(sum, times.values())) > _ENOUGH_S
+        ):
+            return {name: min(found) for name, found in times.items()}
+
+
+def _cpuinfo(name: str) -> str:
+    path = Path("/proc/cpuinfo")
+    for line in path.read_text().splitlines() if path.exists() else []:
+        key, _, value = line.partition(":")
+        if key.strip() == name:
+            return value.strip()
+    return ""

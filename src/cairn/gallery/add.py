@@ -1,0 +1,183 @@
+"""Adding images to a gallery: embeddings by its model, or photographs that it embeds itself."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from cairn.embed import BATCH_SIZE, embed
+from cairn.errors import CairnError
+from cairn.gallery.gallery import model_name, require_landmarks, table_rows
+from cairn.gallery.penalties import follow
+from cairn.gallery.rows import content_key
+from cairn.gallery.versions import (
+    Entry,
+    Version,
+    changed,
+    changing,
+    commit,
+    numbered,
+    write_fragments,
+)
+from cairn.manifest import Manifest
+from cairn.progress import say
+from cairn.tables import EmbeddingTable
+
+_SHOWN = 3
+
+
+def add_embeddings(
+    location: Path | str, table_folder: Path, *, landmark_names: Mapping[str, str] | None = None
+) -> Entry:
+    """Add embedded images to a gallery, all of them or none; return the line in its log.
+
+    Args:
+        location: The gallery.
+        table_folder: Embeddings of labelled images by the gallery's model.
+        landmark_names: Names for people, by landmark id, of landmarks that are new to the gallery;
+            those it has keep their name.
+
+    Raises:
+        CairnError: The embeddings are of another model, an image has no landmark or an id that the
+            gallery has, or another writer is at work.
+    """
+    table = EmbeddingTable.read(table_folder)
+    with changing(location) as base:
+        return _add(base, table, landmark_names or {}, {"from": str(table_folder)})
+
+
+def add_photographs(
+    location: Path | str,
+    manifest: Manifest,
+    *,
+    batch_size: int = BATCH_SIZE,
+    backend: str = "auto",
+    device: str = "auto",
+    workers: int = 0,
+) -> Entry:
+    """Embed a manifest's gallery images with the gallery's model and add them.
+
+    Without images of role gallery, the train ones are added. Photographs that cannot be read are
+    left out and listed. After an interruption, the same call goes on where it was.
+
+    Args:
+        location: The gallery.
+        manifest: The photographs; its column landmark_name names landmarks that are new.
+        batch_size: As ``cairn.embed.embed``, like the rest.
+        backend: See ``batch_size``.
+        device: See ``batch_size``.
+        workers: See ``batch_size``.
+
+    Raises:
+        CairnError: As ``add_embeddings``; or no photograph can be read.
+    """
+    chosen = manifest.gallery()
+    if "train" in chosen.roles:
+        say("the manifest has no gallery images; its training images are added")
+    with changing(location) as base:
+        place, fingerprint = base.place, base.facts.fingerprint
+        _require_new(base, pa.array(chosen.image_ids, pa.string()))
+        work = place.work(f"add-{fingerprint}-{chosen.fingerprint[:16]}")
+        result = embed(
+            place.local_folder(model_name(fingerprint)),
+            chosen,
+            work,
+            batch_size=batch_size,
+            backend=backend,
+            device=device,
+            workers=workers,
+        )
+        arguments: dict[str, Any] = {"from": str(manifest.root)}
+        if result.num_unreadable:
+            arguments["unreadable"] = result.num_unreadable
+        table = EmbeddingTable.read(work)
+        entry = _add(base, table, manifest.landmark_names, arguments)
+        discard(work)
+        return entry
+
+
+def discard(work: Path) -> None:
+    """Delete a folder of work that is done, and what is empty above it."""
+    shutil.rmtree(work, ignore_errors=True)
+    if work.parent.is_dir() and not any(work.parent.iterdir()):
+        work.parent.rmdir()
+
+
+def joined(version: Version, table: EmbeddingTable) -> EmbeddingTable:
+    """Return the rows of a version and then those of a table."""
+    old = version.table()
+    return EmbeddingTable(
+        old.image_ids + table.image_ids,
+        old.landmark_ids + table.landmark_ids,
+        old.paths + table.paths,
+        np.concatenate([old.vectors, table.vectors]),
+        old.fingerprint,
+    )
+
+
+def _add(
+    base: Version, table: EmbeddingTable, names: Mapping[str, str], arguments: Mapping[str, Any]
+) -> Entry:
+    facts, place = base.facts, base.place
+    _require_model(base, table)
+    require_landmarks(table, where=arguments["from"])
+    _require_new(base, pa.array(table.image_ids, pa.string()))
+    known = base.landmark_names()
+    there = set(pc.unique(base.column("landmark_id")).to_pylist())
+    landmarks = set(table.landmark_ids)
+    others = {k: v for k, v in names.items() if k in landmarks & there and v != known.get(k, "")}
+    if others:
+        first = min(others)
+        say(
+            f"{len(others)} landmarks keep the name they have, such as {first!r}: "
+            f"{known.get(first, '')!r}, not {others[first]!r} (cairn gallery rename changes one)"
+        )
+    kept = {k: v for k, v in names.items() if k not in there and v}
+    rows = table_rows(facts, table, {**kept, **known})
+    sums = np.concatenate([base.column("checksum").to_numpy(), rows["checksum"].to_numpy()])
+    key = content_key(facts.fingerprint, sums)
+    if facts.penalty is not None:
+        follow(base, joined(base, table), key)
+    fragments = [fragment.metadata for fragment in base.fragments]
+    fragments += numbered(write_fragments(place, rows, facts), base)
+    entry = Entry(
+        0,
+        "add",
+        {**arguments, "images": len(table), "landmarks": len(landmarks)},
+        num_images=base.num_images + len(table),
+        num_landmarks=len(there | landmarks),
+        model=facts.fingerprint,
+        content=key,
+    )
+    return commit(place, base, changed(fragments, facts), entry)
+
+
+def _require_model(base: Version, table: EmbeddingTable) -> None:
+    if table.fingerprint != base.facts.fingerprint:
+        raise CairnError(
+            f"these embeddings come from model {table.fingerprint}, "
+            f"and the gallery from {base.facts.fingerprint}",
+            where=base.place,
+            todo="embed with the gallery's own model: give `cairn gallery add` the manifest",
+        )
+
+
+def _require_new(base: Version, image_ids: pa.Array) -> None:
+    """Refuse ids that the gallery has: an id never moves to another image."""
+    there = pc.is_in(image_ids, value_set=pc.unique(base.column("image_id")))
+    count = pc.sum(there).as_py() or 0
+    if count:
+        shown = ", ".join(map(repr, image_ids.filter(there)[:_SHOWN].to_pylist()))
+        raise CairnError(
+            f"{count} of these {len(image_ids)} images are in the gallery already: {shown}"
+            + (" and others" if count > _SHOWN else ""),
+            where=base.place,
+            todo="leave them out, remove the old ones first (`cairn gallery remove`), "
+            "or give the new photographs ids of their own",
+        )

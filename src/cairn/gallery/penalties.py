@@ -1,0 +1,156 @@
+"""Penalties and banks of a gallery: kept beside its vectors, found by what they were made for.
+
+A version says which bank and which settings its penalty is made with; the file's name says for
+which content. What changes the content writes the penalty of the new one first and commits then, so
+that every version has its own, and a version changed by another program is seen to have none.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+
+from cairn.errors import CairnError
+from cairn.gallery.place import Place
+from cairn.gallery.rows import PenaltyNote, checksums, content_key
+from cairn.gallery.versions import Version
+from cairn.penalty import PenaltyTable, penalty_table
+from cairn.progress import say
+from cairn.tables import EmbeddingTable, lance_library, require_same_model
+
+MODEL_KEY = b"cairn.model"
+
+
+def make_penalty(
+    gallery: EmbeddingTable, bank: EmbeddingTable, *, where: object, **rule: Any
+) -> PenaltyTable:
+    """Return what a bank of non-landmarks says of a gallery's images.
+
+    Raises:
+        CairnError: The bank is of another model or shows landmarks of the gallery, or a setting is
+            out of range.
+    """
+    require_same_model(bank, gallery, where=f"the bank and {where}")
+    shared = set(bank.landmark_ids) & set(gallery.landmark_ids)
+    if shared:
+        raise CairnError(
+            f"the bank has images of {len(shared)} landmarks of the gallery, "
+            f"such as {min(shared)!r}",
+            todo="a bank holds non-landmarks: `cairn embed ... --role nonlandmark`",
+        )
+    made = penalty_table(gallery.vectors, bank.vectors, **{"top": "auto", **rule})
+    num_hit = int((made.penalty > 0).sum())
+    say(f"{len(bank)} non-landmarks penalize {num_hit} of {len(made)} gallery images")
+    return made
+
+
+def write_penalty(penalty: PenaltyTable, gallery: EmbeddingTable, path: Path) -> None:
+    """Write a penalty table of a gallery with the model's fingerprint, whole or not at all.
+
+    Raises:
+        CairnError: The table has not one row for each image.
+    """
+    penalty.write(path, gallery.paths, gallery.image_ids)
+    table = pq.read_table(path)
+    metadata = {**(table.schema.metadata or {}), MODEL_KEY: gallery.fingerprint}
+    pq.write_table(table.replace_schema_metadata(metadata), path)
+
+
+def follow(
+    version: Version, table: EmbeddingTable, key: str, *, bank: EmbeddingTable | None = None
+) -> bool:
+    """Write the penalty that a changed gallery will need, before the change is committed.
+
+    The one place that computes it: from the whole table, whatever changed.
+
+    Args:
+        version: The version that changes; its penalty says how.
+        table: What the gallery will hold.
+        key: The content key of that.
+        bank: The bank, where it is at hand.
+
+    Returns:
+        Whether the version has a penalty that the changed one will have too.
+    """
+    note = version.facts.penalty
+    if note is None:
+        return False
+    bank = bank or read_bank(version.place, note.bank)
+    keep(version.place, note, table, key, bank)
+    return True
+
+
+def keep(
+    place: Place, note: PenaltyNote, table: EmbeddingTable, key: str, bank: EmbeddingTable
+) -> None:
+    """Make the penalty of a table and keep it for the content ``key``, unless it is there."""
+    name = note.file_name(key)
+    if place.has(name):
+        return
+    made = make_penalty(table, bank, where=place, **note.rule)
+    with tempfile.TemporaryDirectory(prefix="cairn-") as folder:
+        path = Path(folder) / "penalty.parquet"
+        write_penalty(made, table, path)
+        place.write_file(name, path)
+
+
+def bank_key(bank: EmbeddingTable) -> str:
+    """Return the content key of a bank."""
+    return content_key(bank.fingerprint, checksums(bank.image_ids, bank.vectors))
+
+
+def write_bank(place: Place, bank: EmbeddingTable) -> None:
+    """Keep a bank in the gallery, unless it is there."""
+    uri = place.uri(_bank_name(bank_key(bank)))
+    try:
+        lance_library().dataset(uri, storage_options=place.options)
+    except (ValueError, OSError):
+        bank.write_dataset(uri, options=place.options)
+
+
+def read_bank(place: Place, key: str) -> EmbeddingTable:
+    """Return a bank that the gallery keeps.
+
+    Raises:
+        CairnError: It is not there any more.
+    """
+    name = _bank_name(key)
+    try:
+        dataset = lance_library().dataset(place.uri(name), storage_options=place.options)
+    except (ValueError, OSError):
+        raise CairnError(
+            f"the bank of this gallery's penalty is missing: {name}",
+            where=place,
+            todo="give the bank again: cairn penalize GALLERY BANK",
+        ) from None
+    return EmbeddingTable.of_dataset(dataset, where=f"{place}/{name}")
+
+
+def read_penalty(version: Version, table: EmbeddingTable) -> tuple[PenaltyTable | None, str]:
+    """Return the penalty of a version in the order of its rows, and its file's address.
+
+    Without a penalty: None and "".
+
+    Raises:
+        CairnError: It has one, but for another content: it is stale.
+    """
+    note = version.facts.penalty
+    if note is None:
+        return None, ""
+    name = note.file_name(version.content_key)
+    if not version.place.has(name):
+        raise CairnError(
+            "the penalty of this gallery is stale: it was made for other images than these",
+            where=version.place,
+            todo=f"make it anew: cairn penalize {version.place} BANK "
+            "(the bank embedded by the gallery's model), or do without: --no-penalty",
+        )
+    with version.place.local_file(name) as path:
+        return PenaltyTable.read_for(path, table.image_ids), version.place.uri(name)
+
+
+def _bank_name(key: str) -> str:
+    return f"banks/{key}.lance"

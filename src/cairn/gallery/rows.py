@@ -1,0 +1,139 @@
+"""The rows of a gallery as Arrow columns, and the key of what they hold.
+
+A row's checksum is 64 bits of its id and its vector's bytes. The content key is a digest of all
+checksums, in no order, and of the model: equal keys mean the same vectors under the same ids, so a
+penalty or an index made for one fits every version with that key.
+
+Legend of shapes: N rows, D embedding dimensions.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from cairn.domain import Float32
+from cairn.errors import CairnError
+from cairn.tables import TABLE_FORMAT, table_facts
+
+GALLERY_FORMAT = 2
+MAX_ROWS_PER_FILE = 1 << 18
+"""Rows of one data file; a change of landmarks rewrites two small columns of whole files."""
+
+_TEXTS = ("image_id", "landmark_id", "landmark_name", "path")
+
+
+@dataclass(frozen=True)
+class PenaltyNote:
+    """How a version's penalty is made, so that a changed gallery gets it anew.
+
+    Args:
+        bank: Content key of the bank.
+        rule: The settings of ``cairn.penalty.penalty_table`` that were given, ``top`` among them.
+    """
+
+    bank: str
+    rule: Mapping[str, Any]
+
+    def file_name(self, content_key: str) -> str:
+        """Return the name of the penalty's file for a gallery of that content."""
+        text = json.dumps([self.bank, dict(self.rule)], sort_keys=True)
+        return f"penalties/{content_key}-{hashlib.sha256(text.encode()).hexdigest()[:8]}.parquet"
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What holds for all rows of a version; kept in the schema's metadata.
+
+    Args:
+        fingerprint: The model's.
+        dimension: D.
+        penalty: How its penalty is made, or None where it has none.
+    """
+
+    fingerprint: str
+    dimension: int
+    penalty: PenaltyNote | None = field(default=None)
+
+    @classmethod
+    def of(cls, dataset: Any, where: object) -> Facts:
+        """Return the facts of an opened gallery dataset.
+
+        Raises:
+            CairnError: It is no gallery, or one of another format.
+        """
+        fingerprint, dimension = table_facts(dataset, where)
+        found = {k.decode(): v.decode() for k, v in (dataset.schema.metadata or {}).items()}
+        version = found.get("cairn.gallery")
+        if version is None:
+            raise CairnError(
+                "these are embeddings, not a gallery",
+                where=where,
+                todo="make one with `cairn gallery build EMBEDDINGS MODEL -o GALLERY`",
+            )
+        if version != str(GALLERY_FORMAT):
+            raise CairnError(
+                f"a gallery of format {version}; this Cairn reads {GALLERY_FORMAT}",
+                where=where,
+                todo="use the Cairn that wrote it",
+            )
+        note = json.loads(found.get("cairn.penalty") or "null")
+        return cls(fingerprint, dimension, note and PenaltyNote(note["bank"], note["rule"]))
+
+    def schema(self) -> pa.Schema:
+        """Return the schema of rows of which these facts hold."""
+        note = self.penalty
+        shown = None if note is None else {"bank": note.bank, "rule": dict(note.rule)}
+        metadata = {
+            "cairn.format": str(TABLE_FORMAT),
+            "cairn.gallery": str(GALLERY_FORMAT),
+            "cairn.fingerprint": self.fingerprint,
+            "cairn.dimension": str(self.dimension),
+            "cairn.penalty": json.dumps(shown),
+        }
+        fields = [pa.field(name, pa.string(), nullable=False) for name in _TEXTS]
+        fields.append(pa.field("checksum", pa.uint64(), nullable=False))
+        vector = pa.list_(pa.float32(), self.dimension)
+        fields.append(pa.field("vector", vector, nullable=False))
+        return pa.schema(fields, metadata=metadata)
+
+
+def arrow_rows(
+    facts: Facts,
+    image_ids: Sequence[str],
+    landmark_ids: Sequence[str],
+    landmark_names: Sequence[str],
+    paths: Sequence[str],
+    vectors: Float32,
+) -> pa.Table:
+    """Return N rows as a gallery keeps them; ``vectors`` are (N, D)."""
+    flat = pa.array(np.ascontiguousarray(vectors).reshape(-1))
+    texts = (image_ids, landmark_ids, landmark_names, paths)
+    arrays = [pa.array(list(column), pa.string()) for column in texts]
+    arrays.append(pa.array(checksums(image_ids, vectors)))
+    arrays.append(pa.FixedSizeListArray.from_arrays(flat, facts.dimension))
+    return pa.table(arrays, schema=facts.schema())
+
+
+def checksums(image_ids: Sequence[str], vectors: Float32) -> NDArray[np.uint64]:
+    """Return (N,) uint64, one for each id with its vector."""
+    found = np.empty(len(image_ids), dtype=np.uint64)
+    for row, image_id in enumerate(image_ids):
+        digest = hashlib.blake2b(image_id.encode(), digest_size=8)
+        digest.update(b"\0" + vectors[row].tobytes())
+        found[row] = int.from_bytes(digest.digest(), "little")
+    return found
+
+
+def content_key(fingerprint: str, sums: NDArray[np.uint64]) -> str:
+    """Return 32 hex digits for the rows with these checksums, in whatever order."""
+    digest = hashlib.sha256(fingerprint.encode())
+    digest.update(np.sort(sums).astype("<u8").tobytes())
+    return digest.hexdigest()[:32]

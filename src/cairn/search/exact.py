@@ -1,0 +1,166 @@
+"""Exact top-k by inner product: which way to go, and what every way is given.
+
+A cheap product only proposes. Every gallery row that rounding could have pushed out of the top k is
+scored again in float64, and those scores choose and order. So the answer is that of a float64 brute
+force, whatever the block sizes, the number of threads or the device.
+
+This module knows vectors and rows; it knows nothing of images, landmarks or penalties. It expects
+rows of unit length (the model makes them so) and never normalises: similarities are plain inner
+products.
+
+Legend of shapes: Q queries, G gallery rows, S rows of a slab, K neighbours, D dimensions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from cairn.domain import Float32, Neighbors
+from cairn.errors import CairnError, nearest
+from cairn.search.by_torch import by_torch
+from cairn.search.rows import Array, Blocks, Gallery, as_matrix, as_offsets
+from cairn.search.topk import TopK, merge, stack
+
+if TYPE_CHECKING:
+    from cairn.search.candidates import Slab
+
+PRECISIONS = ("exact",)
+"""Ways of searching; ``exact`` answers as a float64 brute force does."""
+
+SMALL = 1 << 21  # proposals or numbers in the gallery: too few to load compiled loops for
+_FEW = 8  # queries; for so many reading the gallery takes the time, not the products
+_BFLOAT16_FROM = 48  # queries; fewer do not repay rounding the gallery
+_QUERIES_AT_ONCE = 1 << 17  # whose codes are kept
+_BLOCK_BYTES = 128 << 20  # of a gallery that is read in blocks, at a time
+
+
+def search(
+    queries: Array,
+    gallery: Gallery,
+    k: int,
+    *,
+    precision: str = "exact",
+    offsets: Array | None = None,
+) -> Neighbors:
+    """Return the ``k`` gallery rows with the highest similarity to each query, best first.
+
+    Args:
+        queries: (Q, D) rows of unit length, float32, float16 or bfloat16; a NumPy array or a
+            tensor on any device.
+        gallery: (G, D), likewise, G >= 1; a memory map too, or ``Blocks`` that are read one after
+            the other, so that never more than one lies in memory.
+        k: How many neighbours a query gets, at least 1. Where k > G the rest is padded with row -1
+            and similarity -inf.
+        precision: One of ``PRECISIONS``.
+        offsets: (G,) finite float32 added to the similarities of each gallery row before the top
+            k is chosen; minus a penalty, say. The similarities returned include it.
+
+    Returns:
+        (Q, k) int64 rows and (Q, k) float32 similarities on the host. Rows and order are those of
+        the inner products in float64; equal ones come by lower row.
+
+    Raises:
+        CairnError: Shapes, types or ``k`` do not fit, or a row is zero or not finite.
+    """
+    if precision not in PRECISIONS:
+        raise CairnError(
+            f"unknown search precision {precision!r}", todo=nearest(precision, PRECISIONS)
+        )
+    return top_k(queries, gallery, k, offsets=offsets).neighbors()
+
+
+def top_k(queries: Array, gallery: Gallery, k: int, *, offsets: Array | None = None) -> TopK:
+    """Return what ``search`` does, with scores in float64, which ``merge`` needs.
+
+    Raises:
+        CairnError: As ``search``.
+    """
+    if k < 1:
+        raise CairnError("k must be at least 1", where=f"k = {k}")
+    queries_QD = as_matrix(queries, "queries")
+    if not isinstance(gallery, np.ndarray | Tensor):
+        return _of_blocks(queries_QD, gallery, k, offsets)
+    gallery_GD = as_matrix(gallery, "gallery")
+    require_fit(queries_QD, tuple(gallery_GD.shape))
+    num_rows = len(gallery_GD)
+    offsets_G = as_offsets(offsets, num_rows)
+    if k > num_rows:
+        return merge([top_k(queries_QD, gallery_GD, num_rows, offsets=offsets_G)], k)
+    is_small = num_rows * max(len(queries_QD), gallery_GD.shape[1]) <= SMALL
+    if gallery_GD.is_cuda or queries_QD.is_cuda or is_small:
+        return by_torch(queries_QD, gallery_GD, torch.from_numpy(offsets_G), k)
+    return _on_processor(queries_QD, gallery_GD, offsets_G, k)
+
+
+def _of_blocks(queries_QD: Tensor, gallery: Blocks, k: int, offsets: Array | None) -> TopK:
+    num_rows, dimension = gallery.shape
+    require_fit(queries_QD, gallery.shape)
+    offsets_G = as_offsets(offsets, num_rows)
+    found: TopK | None = None
+    start = 0
+    for block in gallery.blocks(max(1, _BLOCK_BYTES // (4 * dimension))):
+        added = offsets_G[start : start + len(block)]
+        part = top_k(queries_QD, block, min(k, len(block)), offsets=added)
+        moved = part.moved(start)
+        found = moved if found is None else merge([found, moved], min(k, start + len(block)))
+        start += len(block)
+    if found is None or start != num_rows:
+        raise CairnError(f"the gallery says that it has {num_rows} rows and gave {start}")
+    return merge([found], k)
+
+
+def require_fit(queries_QD: Tensor, shape: tuple[int, ...]) -> None:
+    """Refuse a gallery, by its shape, that is empty or does not fit the queries."""
+    if queries_QD.shape[1] != shape[1]:
+        raise CairnError(
+            "queries and gallery differ in dimension",
+            where=f"{queries_QD.shape[1]} and {shape[1]}",
+            todo="embed both with the same model",
+        )
+    if shape[0] == 0:
+        raise CairnError("the gallery holds no rows", todo="build it from at least one image")
+
+
+def _on_processor(queries_QD: Tensor, gallery_GD: Tensor, offsets_G: Float32, k: int) -> TopK:
+    """Search by compiled loops."""
+    from cairn.search.by_products import by_products
+    from cairn.search.by_rows import by_rows
+    from cairn.search.by_tiles import by_tiles, slab_rows
+    from cairn.search.quickest import quickest_way
+    from cairn.search.workers import workers
+
+    rows_QD: Float32 = queries_QD.float().numpy()
+    num_queries, dimension = rows_QD.shape
+    with workers() as crew:
+        if num_queries <= _FEW:
+            return by_rows(rows_QD, slabs(gallery_GD, offsets_G, len(gallery_GD)), k, crew)
+        way = quickest_way()
+        if way == "tiles":
+            found = []
+            for first in range(0, num_queries, _QUERIES_AT_ONCE):
+                some_QD = rows_QD[first : first + _QUERIES_AT_ONCE]
+                every = list(slabs(gallery_GD, offsets_G, slab_rows(dimension)))
+                found.append(by_tiles(some_QD, first, every, k, crew))
+            return found[0] if len(found) == 1 else stack(found)
+        is_rounded = way == "bfloat16" and num_queries >= _BFLOAT16_FROM
+        dtype = torch.bfloat16 if is_rounded else torch.float32
+        parts = slabs(gallery_GD, offsets_G, slab_rows(dimension))
+        return by_products(rows_QD, parts, k, crew, dtype=dtype)
+
+
+def slabs(gallery_GD: Tensor, offsets_G: Float32, num_rows: int) -> Iterator[Slab]:
+    """Yield a gallery on the host in slabs of at most ``num_rows``, none of it copied."""
+    from cairn.search.candidates import Slab
+    from cairn.search.compiled import BFLOAT16, FLOAT16, FLOAT32
+
+    kind = {torch.float32: FLOAT32, torch.bfloat16: BFLOAT16, torch.float16: FLOAT16}
+    is_half = gallery_GD.dtype != torch.float32
+    bits_GD = gallery_GD.view(torch.uint16 if is_half else torch.uint32).numpy()
+    for start in range(0, len(bits_GD), num_rows):
+        part = slice(start, start + num_rows)
+        yield Slab(bits_GD[part], kind[gallery_GD.dtype], offsets_G[part], start)

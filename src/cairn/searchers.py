@@ -1,0 +1,112 @@
+"""What answers searches over a gallery: the protocol, and exact search behind it.
+
+A searcher is made once for a gallery and its offsets and then asked many times. Whatever it does
+inside, it answers as :func:`cairn.search.search` does: same shapes, same similarities for the rows
+it returns, best first, equal ones by lower row. Only which rows it finds may differ, and only for
+searchers that call themselves approximate.
+
+Legend of shapes: Q queries, G gallery rows, K neighbours, D dimensions.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+
+from cairn.domain import Float32, Neighbors
+from cairn.errors import CairnError
+from cairn.search import Array, search
+from cairn.search.rows import as_matrix, require_vectors
+
+
+class Searcher(Protocol):
+    """Finds the gallery rows most similar to queries."""
+
+    @property
+    def name(self) -> str:
+        """A short name, for tables."""
+        ...
+
+    @property
+    def dimension(self) -> int:
+        """D."""
+        ...
+
+    def __len__(self) -> int:
+        """G."""
+        ...
+
+    def search(self, queries: Array, k: int) -> Neighbors:
+        """Return the ``k`` rows found for each query, best first.
+
+        Args:
+            queries: (Q, D) rows of unit length, as :func:`cairn.search.search` takes them.
+            k: How many neighbours a query gets, at least 1; row -1 and similarity -inf pad what
+                exceeds G.
+
+        Returns:
+            (Q, k) int64 rows and (Q, k) float32 similarities, the offsets included.
+
+        Raises:
+            CairnError: The queries or ``k`` do not fit.
+        """
+        ...
+
+
+class ExactSearcher:
+    """Every row compared, by :func:`cairn.search.search`: the answer of a float64 brute force.
+
+    Args:
+        vectors: (G, D) gallery in memory, G >= 1 unit rows of any type that search takes.
+        offsets: (G,) finite float32 added to the similarities of each row; minus a penalty, say.
+
+    Raises:
+        CairnError: Shapes or types do not fit, or a row is zero or not finite.
+    """
+
+    name = "exact"
+
+    def __init__(self, vectors: Array, *, offsets: Array | None = None) -> None:
+        check_gallery(vectors, offsets)
+        self.vectors, self.offsets = vectors, offsets
+
+    @property
+    def dimension(self) -> int:
+        """D."""
+        return int(self.vectors.shape[1])
+
+    def __len__(self) -> int:
+        return len(self.vectors)
+
+    def search(self, queries: Array, k: int) -> Neighbors:
+        """Return the ``k`` most similar rows; see :class:`Searcher`."""
+        return search(queries, self.vectors, k, offsets=self.offsets)
+
+
+def check_gallery(vectors: Array, offsets: Array | None) -> None:
+    """Refuse a gallery that exact search would refuse.
+
+    Raises:
+        CairnError: As :func:`cairn.search.search`.
+    """
+    gallery_GD = as_matrix(vectors, "gallery")
+    search(gallery_GD[:1], gallery_GD, 1, offsets=offsets)
+
+
+def as_queries(queries: Array, dimension: int) -> Float32:
+    """Return queries as float32 on the host, checked as exact search checks them.
+
+    Raises:
+        CairnError: They are no (Q, ``dimension``) matrix of a type that search takes, or a row is
+            zero or not finite.
+    """
+    rows_QD: Float32 = as_matrix(queries, "queries").cpu().float().numpy()
+    if rows_QD.shape[1] != dimension:
+        raise CairnError(
+            "queries and gallery differ in dimension",
+            where=f"{rows_QD.shape[1]} and {dimension}",
+            todo="embed both with the same model",
+        )
+    require_vectors(np.einsum("qd,qd->q", rows_QD, rows_QD), 0, "queries")
+    return rows_QD
