@@ -6,6 +6,7 @@ import hashlib
 import inspect
 import json
 import re
+import shlex
 from pathlib import Path
 
 import numpy as np
@@ -99,6 +100,37 @@ def test_json_has_findings_and_options_reach_the_rule(gallery: Path, tmp_path: P
     assert (outlier["image_id"], outlier["other_landmark_id"]) == ("i4", "b")
     assert report["counts"]["redundant_copies"] == 1
     assert Path(report["page"]).is_file()
+
+
+def test_the_suggested_commands_do_what_they_say(gallery: Path, tmp_path: Path) -> None:
+    report = json.loads(call("check", gallery, "-o", tmp_path / "check", "--json").stdout)
+    steps = {step["name"]: shlex.split(step["command"]) for step in report["first"]}
+    assert steps["outliers"] == ["cairn", "gallery", "remove", str(gallery), "i4"]
+    assert steps["redundant"][-1] == str(tmp_path / "check" / "redundant-copies.txt")
+    for name in ("outliers", "redundant"):
+        call(*steps[name][2:])
+    assert Gallery.load(gallery).table.image_ids == [f"i{n}" for n in (0, 1, 2, 3, 5, 6, 7, 8, 9)]
+    again = json.loads(call("check", gallery, "-o", tmp_path / "again", "--json").stdout)
+    assert (report["gallery"]["version"], again["gallery"]["version"]) == (1, 3)
+    assert again["first"] == []
+
+
+def test_a_landmark_under_two_ids_is_merged_by_the_suggested_command(
+    gallery: Path, tmp_path: Path
+) -> None:
+    table = Gallery.load(gallery).table
+    noise = np.random.default_rng(1).normal(0, 0.08, (2, 8)).astype(np.float32)
+    twins = table.vectors[5:7] + noise
+    twins /= np.linalg.norm(twins, axis=1, keepdims=True)
+    added = EmbeddingTable(["-x", "y"], ["-b"] * 2, ["x", "y"], twins, table.fingerprint)
+    added.write(tmp_path / "more")
+    call("add", gallery, tmp_path / "more")
+    options = ("--near", "0.999999", "--merge", "0.5")
+    done = call("check", gallery, "-o", tmp_path / "check", *options, "--json")
+    (pair, *_) = json.loads(done.stdout)["lists"]["collisions"]["shown"]
+    assert (pair["verdict"], pair["landmark_id_a"], pair["landmark_id_b"]) == ("merge", "-b", "b")
+    call(*shlex.split(pair["command"])[2:])
+    assert set(Gallery.load(gallery).table.landmark_ids) == {"a", "b"}
 
 
 def test_the_help_states_the_defaults_of_the_rule() -> None:
