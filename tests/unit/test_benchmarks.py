@@ -15,6 +15,7 @@ SMALL = {
         *("--gallery", "2000", "--dimension", "32", "--queries", "40", "--data", "strong"),
         *("--repeats", "1"),
     ],
+    "gallery.py": ["--images", "300", "--dimension", "16"],
     "embed.py": ["--side", "32", "--images", "8", "--rounds", "1"],
     "input.py": ["--side", "32", "--images", "2", "--rounds", "1"],
     "sampling.py": ["--photographs", "500", "--landmarks", "20", "--rounds", "1"],
