@@ -37,6 +37,7 @@ PRESETS = {
     "full": [10_000, 30_000, 100_000, 300_000, 1_000_000, 2_000_000, 4_000_000],
 }
 _KNOWN = 0.5
+_PEER = "FAISS in place"
 _TOP = 20
 
 
@@ -46,9 +47,9 @@ def main() -> None:
     print(f"{options.data} rows of {options.dimension} dimensions, k = {options.k}\n", flush=True)
     lines = [
         Line("Cairn", options.queries, options.k),
-        Line("FAISS in place", options.queries, options.k),
+        Line(_PEER, options.queries, options.k),
         Line("Cairn", 1, options.k),
-        Line("FAISS in place", 1, options.k),
+        Line(_PEER, 1, options.k),
         Line(PENALTY, options.queries, _TOP),
     ]
     points = read_points(options.points)
@@ -132,16 +133,23 @@ def point_at(points: Sequence[Point], line: Line, size: int) -> Point:
 
 
 def print_head(lines: Sequence[Line]) -> None:
-    print(f"{'':17}" + "".join(f"{line.name:>30}" for line in lines))
-    print(f"{'gallery':>9}{'GB':>8}" + f"{'seconds':>12}{'us/row':>9}{'MB':>9}" * len(lines))
+    print(f"{'':17}" + "".join(f"{line.name:>31}" for line in lines))
+    print(f"{'gallery':>9}{'GB':>8}", end="")
+    for line in lines:
+        second = "x Cairn" if line.way == _PEER else "us/row"
+        print(f"{'seconds':>13}{second:>9}{'MB':>9}", end="")
+    print()
 
 
 def print_row(size: int, dimension: int, points: Sequence[Point]) -> None:
-    """Print seconds, microseconds a gallery row, and MB above the gallery, of each line."""
+    """Print seconds, microseconds a gallery row or the ratio, and MB above the gallery."""
     print(f"{size:9}{4e-9 * size * dimension:8.2f}", end="")
+    own_s = {p.line.num_queries: p.seconds for p in points if p.line.way == "Cairn"}
     for point in points:
-        each = 1e6 * point.seconds / size
-        print(f"{point.seconds:12.4f}{each:9.3f}{point.above / 1e6:9.0f}", end="")
+        each = f"{1e6 * point.seconds / size:.3f}"
+        if point.line.way == _PEER:
+            each = f"{point.seconds / own_s[point.line.num_queries]:.1f}x"
+        print(f"{point.seconds:13.4f}{each:>9}{point.above / 1e6:9.0f}", end="")
     print(flush=True)
 
 

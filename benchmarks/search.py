@@ -4,8 +4,9 @@ Every row of the table is one search: Cairn's seconds, what share of the machine
 are (``bf16`` and ``f32``: 2 Q G D operations against PyTorch's best matrix product of that type;
 ``read``: the gallery's bytes against the rate at which memory is read), the peak memory of Cairn's
 search above the gallery, then the seconds of each peer and how many times Cairn's they are, and the
-least of those ratios among the exact peers. Ways take turns; the best round counts. ``~`` marks
-seconds measured on the first ``--slice`` queries and scaled: Cairn and FAISS are never sliced.
+least of those ratios among the exact peers. Ways take turns; the best round counts (the only one,
+where it took 20 s or more). ``~`` marks seconds measured on the first ``--slice`` queries and
+scaled: Cairn and FAISS are never sliced.
 
 Answers are checked first: Cairn's against float64 brute force for a few queries, and against
 FAISS's for all, where only near ties may stand differently; the other exact peers' for a few.
@@ -16,7 +17,7 @@ Memory is measured in a process of its own; ``measuring/once.py`` says what coun
 views of gallery rows.
 
     python benchmarks/search.py                      # 200,000 rows
-    python benchmarks/search.py --preset full        # the rows of docs/benchmarks.md, half an hour
+    python benchmarks/search.py --preset full        # the rows of docs/benchmarks.md
     python benchmarks/search.py --rows 10x2000 --k 5 --repeats 1
 """
 
@@ -26,18 +27,20 @@ import argparse
 import os
 import sys
 import tempfile
+import time
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from cairn.domain import Float32
 from cairn.errors import CairnError
 from cairn.progress import say
 from cairn.search import search
 from measuring.checks import overlap, require_exact, require_same
-from measuring.machine import describe, gemm_rates, read_rate, taking_turns
+from measuring.machine import describe, gemm_rates, processor, read_rate, taking_turns
 from measuring.once import Task, measured
 from measuring.peers import WAYS, Searcher
 from measuring.vectors import ALIKE, QUERY_ALIKE, queries, write
@@ -56,9 +59,12 @@ def main() -> None:
     options = read_options()
     ways = [name for name in options.peers if WAYS[name].is_installed]
     threads = options.threads
-    os.environ.setdefault("OMP_NUM_THREADS", str(threads))
     print(describe(threads))
-    rates = {**gemm_rates(), "read": read_rate()}
+    torch.set_num_threads(threads)
+    clock = processor(threads) if options.clock == "cpu" else time.perf_counter
+    if options.clock == "cpu":
+        print(f"all times are seconds of processor time over {threads}, not of the wall")
+    rates = {**gemm_rates(clock=clock), "read": read_rate(clock)}
     print(
         f"matrix product at best: float32 {rates['float32'] / 1e9:.0f} GFLOP/s, bfloat16 "
         f"{rates['bfloat16'] / 1e9:.0f} GFLOP/s; memory read at {rates['read'] / 1e9:.0f} GB/s"
@@ -85,6 +91,12 @@ def read_options() -> argparse.Namespace:
     parser.add_argument("--dimension", type=int, default=512)
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--repeats", type=int, default=3, help="the best of so many counts")
+    parser.add_argument(
+        "--clock",
+        choices=["wall", "cpu"],
+        default="wall",
+        help="cpu: processor time over threads; flatters what leaves some idle",
+    )
     parser.add_argument("--slice", type=int, default=2500, help="queries; 0: all of them")
     parser.add_argument("--memory", choices=["cairn", "all", "none"], default="cairn",
                         help="whose peak to measure; all adds a line a way")  # fmt: skip
@@ -163,7 +175,8 @@ def compare(
     def run(name: str) -> None:
         answers[name] = searchers[name](parts[name], task.k)
 
-    best_s = taking_turns({name: partial(run, name) for name in searchers}, options.repeats)
+    clock = processor(options.threads) if options.clock == "cpu" else time.perf_counter
+    best_s = taking_turns({name: partial(run, name) for name in searchers}, options.repeats, clock)
     own_s, own_QK = best_s["Cairn"], answers["Cairn"]
     work = 2.0 * len(queries_QD) * gallery_GD.size / own_s
     shares = (work / rates["bfloat16"], work / rates["float32"])

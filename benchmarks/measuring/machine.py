@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import platform
-import statistics
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
+from typing import TypeAlias
 
 import torch
 
@@ -17,7 +17,19 @@ _PACKAGES = ("cairn-landmarks", "torch", "numba", "faiss-cpu", "scann", "scikit-
 _UNITS = ("amx_int8", "amx_bf16", "avx512_bf16", "avx512_vnni", "avx2")
 _SHAPES = ((1024, 4096, 512), (4096, 4096, 512), (2048, 8192, 512), (2048, 2048, 2048))
 _CUDA_SHAPES = ((8192, 16384, 512), (8192, 8192, 4096), (8192, 8192, 8192))
-_ENOUGH_S = 0.3
+_LEAST, _ENOUGH_S, _LONG_S = 3, 0.3, 20.0
+
+Clock: TypeAlias = Callable[[], float]
+"""Seconds since some moment; differences of it are what is measured."""
+
+
+def processor(threads: int) -> Clock:
+    """Return a clock of the seconds for which this process had the processor, over ``threads``.
+
+    On a machine that is not idle it says more than the wall's: what the work would have taken with
+    all threads busy. Threads that spin while they wait count as busy.
+    """
+    return lambda: time.process_time() / threads
 
 
 def describe(threads: int) -> str:
@@ -44,64 +56,77 @@ def describe_cuda() -> str:
     return f"{card.name}, {card.total_memory / 1e9:.0f} GB, CUDA {torch.version.cuda}"
 
 
-def gemm_rates(device: str = "cpu") -> dict[str, float]:
+def gemm_rates(device: str = "cpu", clock: Clock = time.perf_counter) -> dict[str, float]:
     """Return PyTorch's best FLOP/s by type, float32 and bfloat16, over several shapes."""
     shapes = _SHAPES if device == "cpu" else _CUDA_SHAPES
     return {
-        name: max(_gemm_rate(getattr(torch, name), device, shape) for shape in shapes)
+        name: max(_gemm_rate(getattr(torch, name), device, shape, clock) for shape in shapes)
         for name in ("float32", "bfloat16")
     }
 
 
-def _gemm_rate(dtype: torch.dtype, device: str, shape: tuple[int, int, int]) -> float:
+def _gemm_rate(dtype: torch.dtype, device: str, shape: tuple[int, int, int], clock: Clock) -> float:
     rows, columns, inner = shape
     left = torch.randn(rows, inner, device=device).to(dtype)
     right = torch.randn(columns, inner, device=device).to(dtype).T
     out = left @ right
-    return 2.0 * rows * columns * inner / seconds(lambda: torch.mm(left, right, out=out), device)
+    once_s = seconds(lambda: torch.mm(left, right, out=out), device, clock)
+    return 2.0 * rows * columns * inner / once_s
 
 
-def read_rate() -> float:
+def read_rate(clock: Clock = time.perf_counter) -> float:
     """Return the bytes a second at which all threads read memory, by summing a large tensor."""
     numbers = torch.ones(1 << 27)
-    return numbers.numel() * 4 / seconds(lambda: torch.sum(numbers))
+    return numbers.numel() * 4 / seconds(lambda: torch.sum(numbers), "cpu", clock)
 
 
-def seconds(run: Callable[[], object], device: str = "cpu", *, least: int = 3) -> float:
-    """Return the least wall time of several runs, after one that does not count."""
+def seconds(
+    run: Callable[[], object], device: str = "cpu", clock: Clock = time.perf_counter
+) -> float:
+    """Return the least seconds of several runs, after one that does not count."""
     run()
     times: list[float] = []
-    while len(times) < least or sum(times) < _ENOUGH_S:
-        times.append(timed(run, device))
+    while not enough(times, _LEAST):
+        times.append(timed(run, device, clock))
     return min(times)
 
 
-def timed(run: Callable[[], object], device: str = "cpu") -> float:
-    """Return the wall seconds of one run, a graphics card's work included."""
+def timed(
+    run: Callable[[], object], device: str = "cpu", clock: Clock = time.perf_counter
+) -> float:
+    """Return the seconds of one run, a graphics card's work included."""
     if device != "cpu":
         torch.cuda.synchronize()
-    begin = time.perf_counter()
+    begin = clock()
     run()
     if device != "cpu":
         torch.cuda.synchronize()
-    return time.perf_counter() - begin
+    return clock() - begin
 
 
-def taking_turns(ways: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, float]:
+def taking_turns(
+    ways: Mapping[str, Callable[[], object]], rounds: int, clock: Clock = time.perf_counter
+) -> dict[str, float]:
     """Return the least seconds of each way; they take turns, so that other load hurts all alike.
 
-    Each should have run before, at a small size at least. Where all are quick there are more
-    rounds, until each has had enough seconds.
+    Each should have run before, at a small size at least. ``enough`` says how often each runs.
     """
     times: dict[str, list[float]] = {name: [] for name in ways}
-    while True:
-        for name, way in ways.items():
-            times[name].append(timed(way))
-        done = len(next(iter(times.values()), ()))
-        if done >= rounds and (
-            done >= 10 * rounds or statistics.mean(map(sum, times.values())) > _ENOUGH_S
-        ):
-            return {name: min(found) for name, found in times.items()}
+    while due := [name for name, found in times.items() if not enough(found, rounds)]:
+        for name in due:
+            times[name].append(timed(ways[name], clock=clock))
+    return {name: min(found) for name, found in times.items()}
+
+
+def enough(times: Sequence[float], rounds: int) -> bool:
+    """Return whether so many runs will do.
+
+    There should be ``rounds``; up to ten times as many where they are very quick; no second one
+    where one took long.
+    """
+    if not times or times[0] >= _LONG_S:
+        return bool(times)
+    return len(times) >= rounds and (len(times) >= 10 * rounds or sum(times) >= _ENOUGH_S)
 
 
 def _cpuinfo(name: str) -> str:

@@ -27,7 +27,7 @@ import torch
 from cairn.domain import Float32
 from cairn.errors import CairnError
 from cairn.penalty import penalty_table
-from measuring.machine import timed
+from measuring.machine import enough, timed
 from measuring.memory import PeakMemory, touch
 from measuring.peers import WAYS, Searcher
 
@@ -35,8 +35,6 @@ PENALTY = "Cairn's penalty table"
 """The way that gives the gallery a penalty table, the queries being the bank."""
 
 _FEW_QUERIES, _FEW_ROWS = 64, 20_000
-_LONG_S = 20.0  # a run that took so long is not repeated
-_ENOUGH_S = 0.3  # quick ones are, up to so much of them
 
 
 @dataclass(frozen=True)
@@ -51,7 +49,7 @@ class Task:
         num_queries: How many of its first rows are the queries.
         k: Neighbours of a query, or picks of a bank row.
         threads: Of the way.
-        repeats: Runs, of which the quickest counts.
+        repeats: Runs, of which the quickest counts (see ``measuring.machine.enough``).
     """
 
     way: str
@@ -104,9 +102,7 @@ def measure(task: Task) -> Cost:
     held = preparing.left
     with PeakMemory() as searching:
         times = [timed(partial(answer, queries_QD, task.k))]
-    while times[0] < _LONG_S and (
-        len(times) < task.repeats or (sum(times) < _ENOUGH_S and len(times) < 10 * task.repeats)
-    ):
+    while not enough(times, task.repeats):
         times.append(timed(partial(answer, queries_QD, task.k)))
     return Cost(min(times), held + searching.above, held)
 

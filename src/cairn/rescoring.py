@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from cairn.domain import Float32, Int64
 from cairn.search import TopK
-from cairn.search.candidates import put_in_order, score
+from cairn.search.candidates import insert, put_in_order, score
 from cairn.search.compiled import compiled
 from cairn.search.instructions import SUMS, prefetch
 from cairn.search.workers import workers
@@ -29,15 +29,15 @@ def best_candidates(
         queries_QD: (Q, D) float32, contiguous.
         vectors_GD: (G, D) float32, contiguous.
         offsets_G: (G,) float32, added to similarities.
-        rows_QC: (Q, C) different rows for each query, C >= k; -1 where there are fewer.
-        k: At least 1.
+        rows_QC: (Q, C) different rows for each query; -1 where there are fewer.
+        k: At least 1; row -1 and score -inf pad what exceeds the candidates.
     """
-    scores_QC = np.empty(rows_QC.shape)
-    rows_QC = rows_QC.copy()
+    shape = (len(queries_QD), k)
+    scores_QK, found_QK = np.full(shape, -np.inf), np.full(shape, -1, dtype=np.int64)
     with workers() as crew:
-        values = (queries_QD, vectors_GD, offsets_G, rows_QC, scores_QC)
+        values = (queries_QD, vectors_GD, offsets_G, rows_QC, scores_QK, found_QK)
         crew.spread(_rescore, *values, over=len(queries_QD))
-    return TopK(rows_QC[:, :k], scores_QC[:, :k])
+    return TopK(found_QK, scores_QK)
 
 
 @compiled
@@ -46,7 +46,8 @@ def _rescore(
     vectors_GD: Float32,
     offsets_G: Float32,
     rows_QC: Int64,
-    scores_QC: NDArray[np.float64],
+    scores_QK: NDArray[np.float64],
+    found_QK: Int64,
     first: int,
     last: int,
 ) -> None:
@@ -54,13 +55,13 @@ def _rescore(
     sums = np.empty(SUMS, np.float64)
     row_bytes = vectors_GD.shape[1] * vectors_GD.itemsize
     at_rows = vectors_GD.ctypes.data
+    sizes_Q = np.zeros(len(queries_QD), np.int64)
     for i in range(first, last):
         for c in range(rows_QC.shape[1]):
             row = rows_QC[i, c]
             if c + 1 < rows_QC.shape[1] and rows_QC[i, c + 1] >= 0:
                 prefetch(at_rows + rows_QC[i, c + 1] * row_bytes, row_bytes)
-            scores_QC[i, c] = -np.inf
             if row >= 0:
-                value = score(queries_QD[i], vectors_GD[row], sums)
-                scores_QC[i, c] = value + np.float64(offsets_G[row])
-    put_in_order(scores_QC, rows_QC, first, last)
+                value = score(queries_QD[i], vectors_GD[row], sums) + np.float64(offsets_G[row])
+                sizes_Q[i] = insert(scores_QK[i], found_QK[i], sizes_Q[i], value, row)
+    put_in_order(scores_QK, found_QK, sizes_Q, first, last)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from cairn.search import search
 from measuring import vectors
 from measuring.checks import brute_force, overlap, require_exact, require_picks, require_same
 from measuring.growing import Line, Point, draw
+from measuring.machine import taking_turns
 from measuring.memory import PeakMemory, touch
 from measuring.once import PENALTY, Task, measure
 from measuring.peers import WAYS
@@ -172,6 +174,28 @@ def test_a_copy_of_the_gallery_counts_and_a_search_in_place_does_not(tmp_path: P
     assert cost("FAISS flat") > 35e6
     assert cost("FAISS in place") < 20e6
     assert cost(PENALTY) < 41e6
+
+
+def test_ways_take_turns_until_each_has_run_enough() -> None:
+    now, calls = 0.0, []
+
+    def way(name: str, *seconds: float) -> Callable[[], None]:
+        lasts = iter(seconds)
+
+        def run() -> None:
+            nonlocal now
+            calls.append(name)
+            now += next(lasts)
+
+        return run
+
+    ways = {"long": way("long", 30.0), "usual": way("usual", 2.0, 1.0, 3.0)}
+    assert taking_turns(ways, 3, lambda: now) == {"long": 30.0, "usual": 1.0}
+    assert calls == ["long", "usual", "usual", "usual"]
+    calls.clear()
+    quick = way("quick", *[0.001] * 20)
+    assert taking_turns({"quick": quick}, 2, lambda: now)["quick"] == pytest.approx(0.001)
+    assert len(calls) == 20
 
 
 def test_the_picture_of_growth_is_drawn(tmp_path: Path) -> None:
