@@ -138,13 +138,12 @@ def _add(
             f"{len(others)} landmarks keep the name they have, such as {first!r}: "
             f"{known.get(first, '')!r}, not {others[first]!r} (cairn gallery rename changes one)"
         )
-    fresh = {k: v for k, v in names.items() if k not in there and v}
-    rows = table_rows(facts, table, {**fresh, **known})
-    sums = np.concatenate([base.checksums, rows["checksum"].to_numpy()])
+    kept = {k: v for k, v in names.items() if k not in there and v}
+    rows = table_rows(facts, table, {**kept, **known})
+    sums = np.concatenate([base.column("checksum").to_numpy(), rows["checksum"].to_numpy()])
     key = content_key(facts.fingerprint, sums)
     if facts.penalty is not None:
-        stay = np.ones(base.num_images, dtype=np.bool_)
-        follow(base, joined(base, table), sums, kept=stay, came=len(table))
+        follow(base, joined(base, table), key)
     fragments = [fragment.metadata for fragment in base.fragments]
     fragments += numbered(write_fragments(place, rows, facts), base)
     entry = Entry(

@@ -61,11 +61,9 @@ def remove_images(
                 todo="delete the gallery itself if it is not needed any more",
             )
         facts = base.facts
-        sums = left["checksum"].to_numpy()
-        key = content_key(facts.fingerprint, sums)
+        key = content_key(facts.fingerprint, left["checksum"].to_numpy())
         if facts.penalty is not None:
-            kept = ~gone.to_numpy().astype(np.bool_)
-            follow(base, _filtered(base.table(), kept), sums, kept=kept, came=0)
+            follow(base, _filtered(base.table(), ~gone.to_numpy(zero_copy_only=False)), key)
         updated, deleted = [], []
         for fragment in base.fragments:
             part = fragment.scanner(
@@ -73,11 +71,11 @@ def remove_images(
             ).to_table()
             rows = part["_rowaddr"].filter(_is_gone(part, *wanted)).to_numpy()
             offsets = (rows & _OFFSET).tolist()
-            rest = fragment.delete_rows(offsets) if offsets else fragment.metadata
-            if rest is None:
+            kept = fragment.delete_rows(offsets) if offsets else fragment.metadata
+            if kept is None:
                 deleted.append(fragment.fragment_id)
             else:
-                updated.append(rest)
+                updated.append(kept)
         # All fragments are named, so that another writer's commit on any of them is a conflict.
         operation = lance_library().LanceOperation.Delete(updated, deleted, "cairn.gallery remove")
         arguments: dict[str, Any] = {"images": columns.num_rows - left.num_rows}

@@ -16,7 +16,7 @@ from typing import Any
 from cairn.errors import CairnError
 from cairn.gallery.gallery import model_name
 from cairn.gallery.place import Item
-from cairn.gallery.rows import MAX_ROWS_PER_FILE, order_key
+from cairn.gallery.rows import MAX_ROWS_PER_FILE
 from cairn.gallery.versions import Entry, Version, changing, commit, write_fragments
 from cairn.tables import lance_library
 
@@ -24,7 +24,7 @@ KEEP_DAYS = 14.0
 """Days for which versions without a tag are kept."""
 
 _WORN_SHARE = 0.1
-_FOLDERS = ("models", "banks", "penalties", "attractions", "indexes", "work")
+_FOLDERS = ("models", "banks", "penalties", "indexes", "work")
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Compacted:
         files_before: Data files of the newest version before.
         files_after: And after.
         removed_versions: How many old versions were let go.
-        removed: Models, banks, penalties, indexes and the like that were deleted.
+        removed: Models, banks, penalties, indexes and unfinished work that were deleted.
         freed_bytes: Bytes freed in all.
     """
 
@@ -161,9 +161,6 @@ def _not_needed(newest: Version, before: dt.datetime) -> Iterator[Item]:
     """Yield what no kept version needs and nobody has written since ``before``."""
     place = newest.place
     needed: set[str] = set()
-    if newest.facts.penalty is not None:  # of older versions it is made anew, should it be needed
-        order = order_key(newest.facts.fingerprint, newest.checksums)
-        needed.add(newest.facts.penalty.attraction_name(order))
     for one in newest.dataset.versions():
         version = Version.open(place, int(one["version"]))
         needed.add(model_name(version.facts.fingerprint))

@@ -38,7 +38,7 @@ def keep_penalty(
         note = PenaltyNote(bank_key(bank), {"top": top, **rule})
         if note == base.facts.penalty and place.has(note.file_name(key)):
             return base.entry()
-        keep(place, note, base.table(), base.checksums, bank)
+        keep(place, note, base.table(), key, bank)
         write_bank(place, bank)
         facts = replace(base.facts, penalty=note)
         fragments = [fragment.metadata for fragment in base.fragments]

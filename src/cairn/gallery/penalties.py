@@ -3,32 +3,23 @@
 A version says which bank and which settings its penalty is made with; the file's name says for
 which content. What changes the content writes the penalty of the new one first and commits then, so
 that every version has its own, and a version changed by another program is seen to have none.
-What bank and gallery see in one another is kept too, so that a change costs its own products alone.
 """
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping
-from dataclasses import fields
-from inspect import signature
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any
 
-import numpy as np
 import pyarrow.parquet as pq
-from numpy.typing import NDArray
 
-from cairn.attraction import Attraction
-from cairn.errors import CairnError, nearest
+from cairn.errors import CairnError
 from cairn.gallery.place import Place
-from cairn.gallery.rows import PenaltyNote, checksums, content_key, order_key
+from cairn.gallery.rows import PenaltyNote, checksums, content_key
 from cairn.gallery.versions import Version
-from cairn.penalty import PenaltyRule, PenaltyTable, penalty_table, picks_of
+from cairn.penalty import PenaltyTable, penalty_table
 from cairn.progress import say
 from cairn.tables import EmbeddingTable, lance_library, require_same_model
-
-Sums: TypeAlias = NDArray[np.uint64]
 
 MODEL_KEY = b"cairn.model"
 
@@ -42,18 +33,6 @@ def make_penalty(
         CairnError: The bank is of another model or shows landmarks of the gallery, or a setting is
             out of range.
     """
-    require_bank(bank, gallery, where=where)
-    made = penalty_table(gallery.vectors, bank.vectors, **{"top": "auto", **rule})
-    _tell(made)
-    return made
-
-
-def require_bank(bank: EmbeddingTable, gallery: EmbeddingTable, *, where: object) -> None:
-    """Refuse what is no bank for a gallery.
-
-    Raises:
-        CairnError: It is of another model, or shows landmarks of the gallery.
-    """
     require_same_model(bank, gallery, where=f"the bank and {where}")
     shared = set(bank.landmark_ids) & set(gallery.landmark_ids)
     if shared:
@@ -62,6 +41,10 @@ def require_bank(bank: EmbeddingTable, gallery: EmbeddingTable, *, where: object
             f"such as {min(shared)!r}",
             todo="a bank holds non-landmarks: `cairn embed ... --role nonlandmark`",
         )
+    made = penalty_table(gallery.vectors, bank.vectors, **{"top": "auto", **rule})
+    num_hit = int((made.penalty > 0).sum())
+    say(f"{len(bank)} non-landmarks penalize {num_hit} of {len(made)} gallery images")
+    return made
 
 
 def write_penalty(penalty: PenaltyTable, gallery: EmbeddingTable, path: Path) -> None:
@@ -77,93 +60,41 @@ def write_penalty(penalty: PenaltyTable, gallery: EmbeddingTable, path: Path) ->
 
 
 def follow(
-    base: Version,
-    table: EmbeddingTable,
-    sums: Sums,
-    *,
-    kept: NDArray[np.bool_],
-    came: int,
-) -> None:
+    version: Version, table: EmbeddingTable, key: str, *, bank: EmbeddingTable | None = None
+) -> bool:
     """Write the penalty that a changed gallery will need, before the change is committed.
 
-    It costs the products of what changed alone, where what the bank and the version see in one
-    another is at hand.
+    The one place that computes it: from the whole table, whatever changed.
 
     Args:
-        base: The version that changes; it has a penalty.
+        version: The version that changes; its penalty says how.
         table: What the gallery will hold.
-        sums: The checksums of that.
-        kept: Which images of ``base`` stay, in their order.
-        came: How many new ones follow them.
+        key: The content key of that.
+        bank: The bank, where it is at hand.
+
+    Returns:
+        Whether the version has a penalty that the changed one will have too.
     """
-    note, place = base.facts.penalty, base.place
-    assert note is not None
-    bank = read_bank(place, note.bank)
-    name = note.attraction_name(order_key(base.facts.fingerprint, base.checksums))
-    attraction = None
-    if place.has(name):
-        with place.local_file(name) as path:
-            earlier = Attraction.read(path)
-        attraction = earlier.after(kept, came, table.vectors, bank.vectors)
-    keep(place, note, table, sums, bank, attraction=attraction)
+    note = version.facts.penalty
+    if note is None:
+        return False
+    bank = bank or read_bank(version.place, note.bank)
+    keep(version.place, note, table, key, bank)
+    return True
 
 
 def keep(
-    place: Place,
-    note: PenaltyNote,
-    table: EmbeddingTable,
-    sums: Sums,
-    bank: EmbeddingTable,
-    *,
-    attraction: Attraction | None = None,
+    place: Place, note: PenaltyNote, table: EmbeddingTable, key: str, bank: EmbeddingTable
 ) -> None:
-    """Make the penalty of a table and keep it for its content, unless it is there.
-
-    Args:
-        place: The gallery.
-        note: How it is made.
-        table: What it is made for.
-        sums: The checksums of that.
-        bank: The bank.
-        attraction: What bank and table see in one another, where it is known.
-
-    Raises:
-        CairnError: As ``make_penalty``.
-    """
-    name = note.file_name(content_key(table.fingerprint, sums))
+    """Make the penalty of a table and keep it for the content ``key``, unless it is there."""
+    name = note.file_name(key)
     if place.has(name):
         return
-    require_bank(bank, table, where=place)
-    top, rule = rule_of(note.rule)
-    most = int(picks_of(bank.vectors, len(table), top).max())
-    if attraction is None or attraction.crossing.k < min(most, len(table)):
-        attraction = Attraction.of(table.vectors, bank.vectors, top=top)
-    made = attraction.penalty(bank.vectors, top=top, rule=rule)
-    _tell(made)
+    made = make_penalty(table, bank, where=place, **note.rule)
     with tempfile.TemporaryDirectory(prefix="cairn-") as folder:
-        path = Path(folder) / "attraction.safetensors"
-        attraction.write(path)
-        place.write_file(note.attraction_name(order_key(table.fingerprint, sums)), path)
         path = Path(folder) / "penalty.parquet"
         write_penalty(made, table, path)
         place.write_file(name, path)
-
-
-def rule_of(settings: Mapping[str, Any]) -> tuple[int | Literal["auto"], PenaltyRule]:
-    """Return ``top`` and the rule of settings as ``cairn.penalty.penalty_table`` takes them.
-
-    What they leave out is what that function takes by default, but ``top``, which is ``auto``.
-
-    Raises:
-        CairnError: A setting is unknown or out of range.
-    """
-    defaults = {name: one.default for name, one in signature(penalty_table).parameters.items()}
-    names = [field.name for field in fields(PenaltyRule)]
-    unknown = next((name for name in settings if name not in (*names, "top")), None)
-    if unknown is not None:
-        raise CairnError(f"unknown setting {unknown!r}", todo=nearest(unknown, [*names, "top"]))
-    rule = PenaltyRule(**{name: settings.get(name, defaults[name]) for name in names})
-    return settings.get("top", "auto"), rule
 
 
 def bank_key(bank: EmbeddingTable) -> str:
@@ -223,8 +154,3 @@ def read_penalty(version: Version, table: EmbeddingTable) -> tuple[PenaltyTable 
 
 def _bank_name(key: str) -> str:
     return f"banks/{key}.lance"
-
-
-def _tell(made: PenaltyTable) -> None:
-    num_hit = int((made.penalty > 0).sum())
-    say(f"{made.bank_size} non-landmarks penalize {num_hit} of {len(made)} gallery images")

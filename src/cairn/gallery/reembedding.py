@@ -75,7 +75,7 @@ def reembed(
         arguments["dropped"] = len(old) - len(table)
         facts = Facts(fingerprint, table.dimension)
         rows = table_rows(facts, table, base.landmark_names())
-        sums = rows["checksum"].to_numpy()
+        key = content_key(fingerprint, rows["checksum"].to_numpy())
         if note is not None:
             if old_bank is not None:
                 bank = again.embedded(old_bank, note.bank)
@@ -84,7 +84,7 @@ def reembed(
             require_same_model(bank, table, where="the bank and the new model")
             facts = replace(facts, penalty=replace(note, bank=bank_key(bank)))
             assert facts.penalty is not None
-            keep(place, facts.penalty, table, sums, bank)
+            keep(place, facts.penalty, table, key, bank)
             write_bank(place, bank)
         place.write_folder(model_name(fingerprint), model_dir)
         rows = rows.replace_schema_metadata(facts.schema().metadata)
@@ -97,7 +97,7 @@ def reembed(
             num_images=len(table),
             num_landmarks=len(set(table.landmark_ids)),
             model=fingerprint,
-            content=content_key(fingerprint, sums),
+            content=key,
         )
         made = commit(place, base, operation, entry)
         again.discard()

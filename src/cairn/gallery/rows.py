@@ -42,10 +42,6 @@ class PenaltyNote:
     bank: str
     rule: Mapping[str, Any]
 
-    def attraction_name(self, order_key: str) -> str:
-        """Return the name of the file with what bank and gallery see in one another."""
-        return f"attractions/{order_key}-{self.bank[:8]}.safetensors"
-
     def file_name(self, content_key: str) -> str:
         """Return the name of the penalty's file for a gallery of that content."""
         text = json.dumps([self.bank, dict(self.rule)], sort_keys=True)
@@ -140,11 +136,4 @@ def content_key(fingerprint: str, sums: NDArray[np.uint64]) -> str:
     """Return 32 hex digits for the rows with these checksums, in whatever order."""
     digest = hashlib.sha256(fingerprint.encode())
     digest.update(np.sort(sums).astype("<u8").tobytes())
-    return digest.hexdigest()[:32]
-
-
-def order_key(fingerprint: str, sums: NDArray[np.uint64]) -> str:
-    """Return 32 hex digits for the rows with these checksums in this order."""
-    digest = hashlib.sha256(fingerprint.encode())
-    digest.update(sums.astype("<u8").tobytes())
     return digest.hexdigest()[:32]

@@ -21,10 +21,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from numpy.typing import NDArray
 
 from cairn.errors import CairnError, nearest
 from cairn.gallery.place import Place
@@ -134,15 +132,10 @@ class Version:
         return int(pc.count_distinct(self.column("landmark_id")).as_py())
 
     @cached_property
-    def checksums(self) -> NDArray[np.uint64]:
-        """(N,) what each image and its vector are."""
-        sums: NDArray[np.uint64] = self.column("checksum").to_numpy()
-        return sums
-
-    @cached_property
     def content_key(self) -> str:
         """What the images and vectors of this version are, in 32 hex digits."""
-        return content_key(self.facts.fingerprint, self.checksums)
+        sums = self.column("checksum")
+        return content_key(self.facts.fingerprint, sums.to_numpy())
 
     def column(self, name: str) -> pa.ChunkedArray:
         """Return one column of all rows."""
