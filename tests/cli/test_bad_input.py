@@ -487,10 +487,12 @@ def test_a_gallery_and_queries_of_different_models(
     assert_refused(cairn("recognize", place / "图库", queries, "-o", out), "another model")
     assert not out.exists()
     mixed = copied(place, tmp_path, "图库")
-    shutil.rmtree(mixed / "model")
-    shutil.copytree(place / "other-model", mixed / "model")
+    (model,) = (mixed / "models").iterdir()
+    shutil.rmtree(model)
     photo = place / "照片" / "grey.png"
-    assert_refused(cairn("recognize", mixed, photo), "do not belong together")
+    assert_refused(cairn("recognize", mixed, photo), "lacks its model")
+    shutil.copytree(place / "other-model", model)
+    assert_refused(cairn("recognize", mixed, photo), "the gallery was made by model")
 
 
 def test_a_gallery_of_one_image_answers(place: Path, cairn: Cairn, tmp_path: Path) -> None:

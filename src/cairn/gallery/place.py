@@ -143,16 +143,13 @@ class Place:
             )
         if not self.remote:
             return self._local / name
-        from pyarrow import fs
-
         cached = _cache() / name
         if not cached.is_dir():
-            selector = fs.FileSelector(f"{self._root}/{name}", recursive=True)
-            files = [one for one in self._store.get_file_info(selector) if one.is_file]
-            with atomic_folder(cached) as temporary:
-                for one in files:
-                    inner = one.path[len(self._root) + len(name) + 2 :]
-                    self._download(f"{name}/{inner}", temporary / inner)
+            with atomic_folder(cached, replace=True) as temporary:  # another process may be quicker
+                for one in self._tree(name):
+                    if one.is_file:
+                        inner = one.path[len(self._root) + len(name) + 2 :]
+                        self._download(f"{name}/{inner}", temporary / inner)
         return cached
 
     def work(self, name: str) -> Path:
@@ -191,8 +188,9 @@ class Place:
         # The mark of a complete folder goes first: what an interruption leaves is not taken for it.
         inside = [info.path for info in self._tree(name) if info.is_file]
         inside.sort(key=lambda path: path != f"{self._root}/{name}/{_LAST}")
-        for path in inside or [f"{self._root}/{name}"]:
-            self._store.delete_file(path)
+        with self._reached():
+            for path in inside or [self._key(name)]:
+                self._store.delete_file(path)
 
     @contextmanager
     def writing(self) -> Iterator[None]:
@@ -232,7 +230,8 @@ class Place:
         from pyarrow import fs
 
         selector = fs.FileSelector(self._root, allow_not_found=True)
-        return {info.base_name for info in self._store.get_file_info(selector)}
+        with self._reached():
+            return {info.base_name for info in self._store.get_file_info(selector)}
 
     @property
     def _local(self) -> Path:
@@ -251,14 +250,29 @@ class Place:
         return fs.S3FileSystem(**wishes)
 
     def _infos(self, *names: str) -> list[Any]:
-        infos: list[Any] = self._store.get_file_info([f"{self._root}/{name}" for name in names])
+        with self._reached():
+            infos: list[Any] = self._store.get_file_info([self._key(name) for name in names])
         return infos
+
+    @contextmanager
+    def _reached(self) -> Iterator[None]:
+        """Say in words that the object store cannot be used."""
+        try:
+            yield
+        except OSError as error:
+            raise CairnError(
+                f"the object store cannot be used: {error}",
+                where=self,
+                todo="check that the bucket exists, and AWS_ENDPOINT_URL, AWS_ACCESS_KEY_ID, "
+                "AWS_SECRET_ACCESS_KEY and AWS_REGION",
+            ) from None
 
     def _tree(self, name: str) -> list[Any]:
         from pyarrow import fs
 
-        selector = fs.FileSelector(f"{self._root}/{name}", allow_not_found=True, recursive=True)
-        infos: list[Any] = self._store.get_file_info(selector)
+        selector = fs.FileSelector(self._key(name), allow_not_found=True, recursive=True)
+        with self._reached():
+            infos: list[Any] = self._store.get_file_info(selector)
         return infos
 
     def _remote_items(self, folder: str) -> list[Item]:
@@ -272,12 +286,20 @@ class Place:
         return [Item(f"{folder}/{name}", *sizes[name]) for name in sorted(sizes)]
 
     def _upload(self, source: Path, name: str) -> None:
-        with source.open("rb") as file, self._store.open_output_stream(self._key(name)) as out:
+        with (
+            self._reached(),
+            source.open("rb") as file,
+            self._store.open_output_stream(self._key(name)) as out,
+        ):
             shutil.copyfileobj(file, out, _BLOCK)
 
     def _download(self, name: str, target: Path) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
-        with self._store.open_input_stream(self._key(name)) as stream, target.open("wb") as file:
+        with (
+            self._reached(),
+            self._store.open_input_stream(self._key(name)) as stream,
+            target.open("wb") as file,
+        ):
             shutil.copyfileobj(stream, file, _BLOCK)
 
     def _key(self, name: str) -> str:

@@ -100,7 +100,7 @@ class Version:
         Raises:
             CairnError: There is no gallery of this format, or it has no such version.
         """
-        if place.has("gallery.json") and not place.remote:
+        if not place.remote and place.has("gallery.json"):
             raise CairnError(
                 "this gallery is of format 1, which this Cairn no longer reads",
                 where=place,
@@ -239,9 +239,10 @@ def commit(
     try:
         made = _commit(place, number, operation, properties)
     except (OSError, ValueError, RuntimeError) as error:
-        if not _is_conflict(error):
-            raise
-        raise _overtaken(place) from None
+        if _is_conflict(error):
+            raise _overtaken(place) from None
+        reason = str(error).partition(", /")[0].partition("\n")[0]
+        raise CairnError(f"the change could not be committed: {reason}", where=place) from None
     if isinstance(operation, lance.LanceOperation.Overwrite) and made.version > number + 1:
         # Lance let an overwrite pass that was prepared on an older version: the other comes back.
         _commit(place, made.version, lance.LanceOperation.Restore(made.version - 1), {})
