@@ -12,9 +12,9 @@ from PIL import Image
 from cairn.domain import Evidence, Prediction
 from cairn.errors import CairnError
 from cairn.evaluate import evaluate
+from cairn.pages import Thumbnails
 from cairn.report import PickedImage, write_report
 from cairn.report.cases import choose
-from cairn.report.thumbnails import Thumbnails
 from cairn.submission import by_image, read_submission
 
 TRUTH: dict[str, frozenset[str]] = {

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cairn.cli import gallery_history, gallery_tune
+from cairn.cli import gallery_check, gallery_history, gallery_tune
 from cairn.cli.embed import Backend, Device, Workers
 from cairn.cli.output import Json, emit
 from cairn.errors import CairnError
@@ -190,6 +190,7 @@ app.command("rollback")(gallery_history.rollback)
 app.command("tag")(gallery_history.tag)
 app.command("compact")(gallery_history.compact)
 app.command("tune")(gallery_tune.tune)
+app.command("check")(gallery_check.check)
 
 
 def _emit(entry: Entry, gallery: str, as_json: bool) -> None:

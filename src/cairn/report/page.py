@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
-from importlib import resources
 
 from cairn.bootstrap import Interval
 from cairn.metrics import Ranking
+from cairn.pages import document
 from cairn.report import plots
 from cairn.report.cases import Cases, PickedImage
 from cairn.report.photographs import Photographs
@@ -58,24 +58,13 @@ class Page:
             ("picks", "What non-landmarks pick", self.photographs.picks(self.picked)),
             ("terms", "How to read this", self._terms()),
         ]
-        sections = [section for section in sections if section[2]]
-        links = "".join(f'<a href="#{key}">{escape(name)}</a>' for key, name, _ in sections)
-        body = "".join(
-            f'<section aria-labelledby="{key}"><h2 id="{key}">{escape(name)}</h2>{text}</section>'
-            for key, name, text in sections
-        )
-        style = resources.files("cairn.report").joinpath("style.css").read_text(encoding="utf-8")
         subtitle = f"<p>{escape(self.subtitle)}</p>" if self.subtitle else ""
-        return (
-            '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
-            '<meta name="viewport" content="width=device-width, initial-scale=1">'
-            '<link rel="icon" href="data:,">'
-            f"<title>{escape(self.title)}</title><style>{style}</style></head><body>"
-            f'<header><h1>{escape(self.title)}</h1><p class="lead">{self._summary()}</p>{subtitle}'
-            f'{self._tiles()}<nav aria-label="Sections">{links}</nav></header>'
-            f"<main>{body}</main><footer><p>Made by Cairn. The same numbers are in report.json, "
-            "every prediction in predictions.parquet and submission.csv.</p></footer>"
-            "</body></html>\n"
+        return document(
+            title=self.title,
+            header=f'<p class="lead">{self._summary()}</p>{subtitle}{self._tiles()}',
+            sections=sections,
+            footer="Made by Cairn. The same numbers are in report.json, every prediction in "
+            "predictions.parquet and submission.csv.",
         )
 
     def _summary(self) -> str:

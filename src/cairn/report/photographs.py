@@ -8,13 +8,10 @@ from html import escape
 from pathlib import Path
 
 from cairn.domain import Evidence
+from cairn.pages import Section, Thumbnails
 from cairn.report.cases import Case, Cases, PickedImage
-from cairn.report.thumbnails import Thumbnails
 
 _EVIDENCE_SHOWN = 3
-
-Section = tuple[str, str, str]
-"""Key for links, heading, HTML; empty HTML leaves the section out."""
 
 
 @dataclass(frozen=True)
@@ -130,11 +127,7 @@ class Photographs:
         )
 
     def _figure(self, path: str | Path | None, alt: str, caption: str, kind: str) -> str:
-        image, ratio = self.thumbnails.element(path, alt=alt)
-        return (
-            f'<figure class="{kind}" style="--ratio:{ratio:.3f}">{image}'
-            f'<figcaption class="sum">{caption}</figcaption></figure>'
-        )
+        return self.thumbnails.figure(path, alt=alt, caption=caption, kind=kind)
 
     def picks(self, picked: Sequence[PickedImage]) -> str:
         """Return the gallery images that non-landmarks pick, with what it costs them."""

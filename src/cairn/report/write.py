@@ -11,10 +11,10 @@ import pyarrow.parquet as pq
 
 from cairn import metrics
 from cairn.domain import Prediction
+from cairn.pages import Thumbnails
 from cairn.report.cases import PickedImage, choose
 from cairn.report.page import Page
 from cairn.report.photographs import Photographs
-from cairn.report.thumbnails import Thumbnails
 from cairn.runs import atomic_folder, write_json
 from cairn.scores import Report
 from cairn.submission import by_image, write_submission

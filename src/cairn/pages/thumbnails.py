@@ -59,6 +59,21 @@ class Thumbnails:
             width / height,
         )
 
+    def figure(self, path: str | Path | None, *, alt: str, caption: str, kind: str = "one") -> str:
+        """Return the photograph as a ``figure``.
+
+        Args:
+            path: The photograph; None where it is not known.
+            alt: What a reader who cannot see it is told.
+            caption: HTML below it.
+            kind: The element's class; ``query`` is framed.
+        """
+        image, ratio = self.element(path, alt=alt)
+        return (
+            f'<figure class="{kind}" style="--ratio:{ratio:.3f}">{image}'
+            f'<figcaption class="sum">{caption}</figcaption></figure>'
+        )
+
     def _encode(self, path: Path) -> tuple[str, int, int]:
         if self.root is not None:
             path = self.root / path
