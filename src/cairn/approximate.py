@@ -22,10 +22,9 @@ vectors, E of what FAISS stores.
 
 from __future__ import annotations
 
-import math
 import time
-from dataclasses import asdict, dataclass
-from typing import Any, ClassVar, TypeAlias
+from dataclasses import asdict
+from typing import Any
 
 import faiss
 import numpy as np
@@ -33,7 +32,8 @@ import torch
 
 from cairn.domain import Float32, Int64, Neighbors
 from cairn.errors import CairnError
-from cairn.progress import say
+from cairn.index_kinds import ROWS_PER_LIST, Hnsw, IvfPq, Parameters
+from cairn.progress import say, track
 from cairn.search import Array
 from cairn.search.rows import as_matrix, as_offsets
 from cairn.searchers import ExactSearcher, as_queries
@@ -41,119 +41,12 @@ from cairn.searchers import ExactSearcher, as_queries
 MIN_ROWS = 1024
 """Smaller galleries are searched exactly: that is quicker, and they teach no codes."""
 
-ROWS_PER_LIST = 39
-"""Rows that FAISS wants for each list it is to learn."""
-
 _TRAINED_PER_LIST = 64
 _TRAINED_AT_LEAST = 20_000
 _SPARE = 16  # candidates beyond k, for float32 distances that err and for equal rows
 _QUERIES_AT_ONCE = 4096
+_ADDED_AT_ONCE = 1 << 16
 _LONG_BUILD = 50_000  # rows; from here on a build is announced
-
-
-@dataclass(frozen=True)
-class Hnsw:
-    """How a graph is built and walked.
-
-    Args:
-        m: Links of a row in each layer, twice as many in the lowest; 2 to 256. More find more in
-            hard data, and take ``8 m`` bytes a row.
-        ef_construction: Rows weighed while linking a new one; at least ``m``.
-        ef_search: Rows weighed while searching, at least 1; more find more and take longer. Where
-            k is larger, k counts.
-
-    Raises:
-        CairnError: A value is out of its range.
-    """
-
-    m: int = 32
-    ef_construction: int = 100
-    ef_search: int = 64
-
-    kind: ClassVar[str] = "hnsw"
-
-    def __post_init__(self) -> None:
-        _require_whole(self)
-        if not 2 <= self.m <= 256:
-            raise CairnError("m must lie between 2 and 256", where=f"m = {self.m}")
-        if self.ef_construction < self.m:
-            raise CairnError(
-                "ef_construction must be at least m",
-                where=f"ef_construction = {self.ef_construction}, m = {self.m}",
-            )
-        if self.ef_search < 1:
-            raise CairnError("ef_search must be at least 1", where=f"ef_search = {self.ef_search}")
-
-    @property
-    def name(self) -> str:
-        """Kind and parameters, for tables."""
-        return f"hnsw m={self.m} efc={self.ef_construction} ef={self.ef_search}"
-
-    @classmethod
-    def for_gallery(cls, num_rows: int) -> Hnsw:
-        """Return parameters to begin with for a gallery of so many rows."""
-        return cls() if num_rows < 1_000_000 else cls(ef_search=128)
-
-
-@dataclass(frozen=True)
-class IvfPq:
-    """How lists of codes are built and scanned.
-
-    Args:
-        nlist: Lists that the gallery is cut into, at least 1 and at most G / 39.
-        code_dims: Dimensions that share one 4-bit code, 1 to 16; a row's code takes
-            ``D / code_dims / 2`` bytes. Fewer are more faithful.
-        nprobe: Lists scanned for a query, 1 to ``nlist``.
-        num_rescored: Candidates scored again exactly, at least 1. Where k is larger, k counts.
-
-    Raises:
-        CairnError: A value is out of its range.
-    """
-
-    nlist: int = 256
-    code_dims: int = 4
-    nprobe: int = 16
-    num_rescored: int = 200
-
-    kind: ClassVar[str] = "ivf-pq"
-
-    def __post_init__(self) -> None:
-        _require_whole(self)
-        if self.nlist < 1:
-            raise CairnError("nlist must be at least 1", where=f"nlist = {self.nlist}")
-        if not 1 <= self.code_dims <= 16:
-            raise CairnError(
-                "code_dims must lie between 1 and 16", where=f"code_dims = {self.code_dims}"
-            )
-        if not 1 <= self.nprobe <= self.nlist:
-            raise CairnError(
-                "nprobe must lie between 1 and nlist",
-                where=f"nprobe = {self.nprobe}, nlist = {self.nlist}",
-            )
-        if self.num_rescored < 1:
-            raise CairnError(
-                "num_rescored must be at least 1", where=f"num_rescored = {self.num_rescored}"
-            )
-
-    @property
-    def name(self) -> str:
-        """Kind and parameters, for tables."""
-        return (
-            f"ivf-pq lists={self.nlist} dims={self.code_dims} "
-            f"probes={self.nprobe} rescored={self.num_rescored}"
-        )
-
-    @classmethod
-    def for_gallery(cls, num_rows: int) -> IvfPq:
-        """Return parameters to begin with for a gallery of so many rows: about 2 sqrt(G) lists."""
-        most = max(1, num_rows // ROWS_PER_LIST)
-        nlist = min(most, 2 ** round(math.log2(2 * math.sqrt(max(1, num_rows)))))
-        return cls(nlist=nlist, nprobe=max(1, nlist // 16))
-
-
-Parameters: TypeAlias = Hnsw | IvfPq
-
-KINDS: dict[str, type[Hnsw] | type[IvfPq]] = {Hnsw.kind: Hnsw, IvfPq.kind: IvfPq}
 
 
 class ApproximateSearcher:
@@ -192,7 +85,7 @@ class ApproximateSearcher:
         if num_rows >= _LONG_BUILD:
             say(f"building {parameters.name} over {num_rows} rows; this can take minutes")
         begin = time.perf_counter()
-        self._index = _build(stored(self.vectors, self.offsets, parameters), parameters)
+        self._index = _build(self.vectors, self.offsets, parameters)
         self.build_s = time.perf_counter() - begin
 
     @classmethod
@@ -220,17 +113,20 @@ class ApproximateSearcher:
         made.build_s = 0.0
         is_graph = isinstance(parameters, Hnsw)
         wanted: Any = faiss.IndexHNSWFlat if is_graph else faiss.IndexIVFPQFastScan
-        rows_GE = stored(made.vectors, made.offsets, parameters)
-        if not isinstance(index, wanted) or (index.ntotal, index.d) != rows_GE.shape:
+        shape = (
+            len(made),
+            stored(made.vectors[:1], _some(made.offsets, slice(1)), parameters).shape[1],
+        )
+        if not isinstance(index, wanted) or (index.ntotal, index.d) != shape:
             raise CairnError(
                 "this FAISS index is not of these vectors",
                 where=f"{type(index).__name__} of {index.ntotal} x {index.d}, "
-                f"wanted {wanted.__name__} of {rows_GE.shape[0]} x {rows_GE.shape[1]}",
+                f"wanted {wanted.__name__} of {shape[0]} x {shape[1]}",
             )
         made._index, made._storage = index, None
         if is_graph and index.storage is None:
             made._storage = faiss.IndexFlatL2(index.d)  # kept here: the graph does not own it
-            made._storage.add(rows_GE)
+            made._storage.add(stored(made.vectors, made.offsets, parameters))
             index.storage, index.own_fields = made._storage, False
         return made
 
@@ -345,7 +241,10 @@ class ApproximateSearcher:
 
 
 def stored(vectors_GD: Float32, offsets_G: Float32 | None, parameters: Parameters) -> Float32:
-    """Return the (G, E) rows that FAISS is given for a gallery: see the module's first lines."""
+    """Return the (G, E) rows that FAISS is given for a gallery: see the module's first lines.
+
+    Lists may be given a part of it; a graph needs the whole, whose rows are made equally long.
+    """
     columns = [vectors_GD]
     if offsets_G is not None:
         columns.append(offsets_G[:, None])
@@ -371,13 +270,18 @@ def _asked(queries_QD: Float32, width: int, *, has_offsets: bool) -> Float32:
     return asked_QE
 
 
-def _build(rows_GE: Float32, parameters: Parameters) -> Any:
-    width = rows_GE.shape[1]
+def _build(vectors_GD: Float32, offsets_G: Float32 | None, parameters: Parameters) -> Any:
     if isinstance(parameters, Hnsw):
-        graph = faiss.IndexHNSWFlat(width, parameters.m, faiss.METRIC_L2)
+        rows_GE = stored(vectors_GD, offsets_G, parameters)
+        graph = faiss.IndexHNSWFlat(rows_GE.shape[1], parameters.m, faiss.METRIC_L2)
         graph.hnsw.efConstruction = parameters.ef_construction
         graph.add(rows_GE)  # at once: FAISS 1.15 may orphan what earlier calls added
         return graph
+    num_rows = len(vectors_GD)
+    num_taught = min(num_rows, max(_TRAINED_PER_LIST * parameters.nlist, _TRAINED_AT_LEAST))
+    drawn = np.sort(np.random.default_rng(0).choice(num_rows, num_taught, replace=False))
+    taught_NE = stored(vectors_GD[drawn], _some(offsets_G, drawn), parameters)
+    width = taught_NE.shape[1]
     index = faiss.IndexIVFPQFastScan(
         faiss.IndexFlatIP(width),
         width,
@@ -386,17 +290,13 @@ def _build(rows_GE: Float32, parameters: Parameters) -> Any:
         4,
         faiss.METRIC_INNER_PRODUCT,
     )
-    num_taught = max(_TRAINED_PER_LIST * parameters.nlist, _TRAINED_AT_LEAST)
-    if num_taught < len(rows_GE):
-        drawn = np.random.default_rng(0).choice(len(rows_GE), num_taught, replace=False)
-        index.train(rows_GE[np.sort(drawn)])
-    else:
-        index.train(rows_GE)
-    index.add(rows_GE)
+    index.train(taught_NE)
+    starts = range(0, num_rows, _ADDED_AT_ONCE)
+    for start in track(starts, "coding the gallery") if len(starts) > 1 else starts:
+        part = slice(start, start + _ADDED_AT_ONCE)
+        index.add(stored(vectors_GD[part], _some(offsets_G, part), parameters))
     return index
 
 
-def _require_whole(parameters: Any) -> None:
-    for name, value in asdict(parameters).items():
-        if not isinstance(value, int) or isinstance(value, bool):
-            raise CairnError(f"{name} must be a whole number", where=f"{name} = {value!r}")
+def _some(offsets_G: Float32 | None, rows: slice | Int64) -> Float32 | None:
+    return None if offsets_G is None else offsets_G[rows]

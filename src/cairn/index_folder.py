@@ -21,9 +21,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cairn.approximate import KINDS, ApproximateSearcher, Hnsw
+from cairn.approximate import ApproximateSearcher
 from cairn.domain import Float32
 from cairn.errors import CairnError
+from cairn.index_kinds import KINDS, Hnsw
 from cairn.recall import Recall
 from cairn.runs import atomic_folder, read_json, write_json
 

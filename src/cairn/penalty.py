@@ -56,12 +56,12 @@ class PenaltyRule:
         CairnError: A value is out of its range, or the ramp is unknown.
     """
 
-    min_n: int
-    max_n: int
-    min_pro: float
-    max_pro: float
-    ramp: str
-    strength: float
+    min_n: int = 3
+    max_n: int = 12
+    min_pro: float = 0.3
+    max_pro: float = 1.0
+    ramp: str = "from-min"
+    strength: float = 1.0
 
     def __post_init__(self) -> None:
         if not 1 <= self.min_n <= self.max_n:
@@ -221,12 +221,12 @@ def penalty_table(
     bank: Array,
     *,
     top: int | Literal["auto"] = 20,
-    min_n: int = 3,
-    max_n: int = 12,
-    min_pro: float = 0.3,
-    max_pro: float = 1.0,
-    ramp: str = "from-min",
-    strength: float = 1.0,
+    min_n: int = PenaltyRule.min_n,
+    max_n: int = PenaltyRule.max_n,
+    min_pro: float = PenaltyRule.min_pro,
+    max_pro: float = PenaltyRule.max_pro,
+    ramp: str = PenaltyRule.ramp,
+    strength: float = PenaltyRule.strength,
 ) -> PenaltyTable:
     """Return what each gallery image is to be discounted by, given what a bank picks.
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from cairn.approximate import ApproximateSearcher, Parameters
+from cairn.approximate import ApproximateSearcher
 from cairn.bootstrap import Interval
+from cairn.index_kinds import Parameters
 from cairn.recall import Recall
 
 GOALS = ("single", "batch")

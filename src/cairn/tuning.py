@@ -18,9 +18,10 @@ from statistics import median
 
 import numpy as np
 
-from cairn.approximate import KINDS, MIN_ROWS, ApproximateSearcher, Hnsw, IvfPq, Parameters
+from cairn.approximate import MIN_ROWS, ApproximateSearcher
 from cairn.domain import Float32, Int64, Neighbors
 from cairn.errors import CairnError, nearest
+from cairn.index_kinds import KINDS, Hnsw, IvfPq, Parameters
 from cairn.progress import say
 from cairn.recall import recall_of
 from cairn.searchers import ExactSearcher, Searcher, as_queries

@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 import torch
 
-from cairn.approximate import ApproximateSearcher, Hnsw, IvfPq
+from cairn.approximate import ApproximateSearcher
 from cairn.domain import Float32, Neighbors
 from cairn.errors import CairnError
+from cairn.index_kinds import Hnsw, IvfPq
 from cairn.search import search
 from cairn.searchers import ExactSearcher, Searcher
 

@@ -4,17 +4,10 @@ import faiss
 import numpy as np
 import pytest
 
-from cairn.approximate import (
-    MIN_ROWS,
-    ROWS_PER_LIST,
-    ApproximateSearcher,
-    Hnsw,
-    IvfPq,
-    Parameters,
-    stored,
-)
+from cairn.approximate import MIN_ROWS, ApproximateSearcher, stored
 from cairn.domain import Float32
 from cairn.errors import CairnError
+from cairn.index_kinds import ROWS_PER_LIST, Hnsw, IvfPq, Parameters
 from cairn.rescoring import best_candidates
 from cairn.search import search
 
@@ -149,3 +142,11 @@ def test_candidates_are_ordered_by_exact_score_then_row() -> None:
 def test_a_gallery_in_half_precision_is_refused() -> None:
     with pytest.raises(CairnError, match="float32"):
         ApproximateSearcher(rows(1500).astype(np.float16), Hnsw())
+
+
+def test_a_gallery_coded_in_parts_is_coded_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    vectors, offsets = rows(3000), -np.linspace(0, 0.5, 3000, dtype=np.float32)
+    whole = ApproximateSearcher(vectors, IvfPq(nlist=16), offsets=offsets)
+    monkeypatch.setattr("cairn.approximate._ADDED_AT_ONCE", 700)
+    parts = ApproximateSearcher(vectors, IvfPq(nlist=16), offsets=offsets)
+    np.testing.assert_array_equal(*(faiss.serialize_index(one.index) for one in (whole, parts)))

@@ -11,6 +11,11 @@ SMALL = {
     "search.py": ["--rows", "4x2000", "--data", "strong", "--k", "5", "--repeats", "1"],
     "growth.py": ["--sizes", "1000", "--queries", "8", "--k", "5", "--repeats", "1"],
     "gldv2.py": ["--scale", "0.001", "--slice", "8", "--sample", "2"],
+    "approximate.py": [
+        *("--gallery", "2000", "--dimension", "32", "--queries", "40", "--data", "strong"),
+        *("--repeats", "1"),
+    ],
+    "gallery.py": ["--images", "300", "--dimension", "16"],
     "embed.py": ["--side", "32", "--images", "8", "--rounds", "1"],
     "input.py": ["--side", "32", "--images", "2", "--rounds", "1"],
     "sampling.py": ["--photographs", "500", "--landmarks", "20", "--rounds", "1"],

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from cairn.approximate import ApproximateSearcher, Hnsw, IvfPq, Parameters
+from cairn.approximate import ApproximateSearcher
 from cairn.domain import Float32
 from cairn.errors import CairnError
 from cairn.index_folder import digest, load_index, read_card, save_index
+from cairn.index_kinds import Hnsw, IvfPq, Parameters
 from cairn.recall import Recall, wilson
 
 GRAPH = Hnsw(m=8, ef_construction=40)

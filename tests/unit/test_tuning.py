@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from cairn import tuning
-from cairn.approximate import ApproximateSearcher, Hnsw
+from cairn.approximate import ApproximateSearcher
 from cairn.domain import Float32, Neighbors
 from cairn.errors import CairnError
+from cairn.index_kinds import Hnsw
 from cairn.search import search
 from cairn.searchers import ExactSearcher
 from cairn.trials import Trial

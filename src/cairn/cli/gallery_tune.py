@@ -36,9 +36,9 @@ def tune(
     as_json: Json = False,
 ) -> None:
     """Try approximate searches on the gallery itself, print their recall, keep the quickest."""
-    from cairn.approximate import KINDS
     from cairn.gallery import Gallery
     from cairn.gallery.indexes import keep_index, tune_gallery
+    from cairn.index_kinds import KINDS
     from cairn.tables import EmbeddingTable
     from cairn.tuning import TARGET_RECALL, TOP_K
 
