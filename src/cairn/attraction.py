@@ -4,7 +4,7 @@ The non-landmark penalty (Cairn's system page, S6) and the dense penalty (the wi
 and 2021, R1 of the field page) come of the same products. Kept as a ``Crossing``, they follow every
 change of the gallery or the bank for the products of what changed alone.
 
-This module knows vectors and rows. Which rows came and went is the caller's to tell.
+This module knows vectors, rows and what tells them apart; nothing of ids or files of a gallery.
 
 Legend of shapes: G gallery rows, B bank rows, K picks kept of a bank row, M non-landmarks kept of a
 gallery row, D dimensions.
@@ -17,10 +17,11 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
-from cairn.domain import Float32, Int64
+from cairn.domain import Float32
 from cairn.errors import CairnError
 from cairn.penalty import PenaltyRule, PenaltyTable, picks_of, table_of_picks
 from cairn.runs import atomic_write
@@ -32,7 +33,7 @@ NUM_PICKS = 20
 NUM_NEAREST = 5
 """Non-landmarks kept of a gallery image, as many as R1 takes the mean of."""
 
-_NAMES = ("picks.rows", "picks.scores", "nearest.rows", "nearest.scores")
+_NAMES = ("picks.rows", "picks.scores", "nearest.rows", "nearest.scores", "gallery.keys")
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,15 +43,18 @@ class Attraction:
     Args:
         crossing: ``of_queries`` (B, K): the gallery rows that each bank image picks first;
             ``of_rows`` (G, M): the bank images nearest to each gallery image.
+        keys: (G,) uint64, different for different gallery images; what tells them apart later.
     """
 
     crossing: Crossing
+    keys: NDArray[np.uint64]
 
     @classmethod
     def of(
         cls,
         gallery: Array,
         bank: Array,
+        keys: NDArray[np.uint64],
         *,
         top: int | Literal["auto"] = "auto",
         num_nearest: int = NUM_NEAREST,
@@ -60,6 +64,7 @@ class Attraction:
         Args:
             gallery: Unit vectors, as ``cairn.search.search`` takes them.
             bank: Likewise, of images that show no landmark.
+            keys: As above.
             top: Picks that penalties will be asked for; at least ``NUM_PICKS`` are kept.
             num_nearest: M.
 
@@ -67,7 +72,7 @@ class Attraction:
             CairnError: As ``cairn.search.cross`` and ``cairn.penalty.picks_of``.
         """
         most = int(picks_of(bank, len(gallery), top).max())
-        return cls(cross(bank, gallery, max(NUM_PICKS, most), num_nearest))
+        return cls(cross(bank, gallery, max(NUM_PICKS, most), num_nearest), keys)
 
     def penalty(
         self, bank: Array, *, top: int | Literal["auto"], rule: PenaltyRule
@@ -98,55 +103,42 @@ class Attraction:
         means: Float32 = (sums / np.maximum(is_there.sum(axis=1), 1)).astype(np.float32)
         return means
 
-    def after(self, kept: Array, came: int, gallery: Array, bank: Array) -> Attraction:
-        """Return the attraction after gallery images were removed and others added at the end.
+    def following(
+        self,
+        gallery: Array,
+        bank: Array,
+        keys: NDArray[np.uint64],
+        *,
+        top: int | Literal["auto"] = "auto",
+    ) -> Attraction:
+        """Return the attraction of the gallery as it is now, for the products of what changed.
+
+        Where images that stayed changed their order, or more picks are wanted than were kept, all
+        products are made anew.
 
         Args:
-            kept: (G,) bool: which of the earlier images are still there, in the same order.
-            came: How many new ones follow them.
-            gallery: (N, D) the gallery as it is now.
+            gallery: (N, D) the gallery as it is now; new images follow those that stayed.
             bank: (B, D) the bank, unchanged.
-
-        Raises:
-            CairnError: The numbers do not fit.
+            keys: (N,) of the gallery now.
+            top: As for ``of``.
         """
-        kept_G = np.asarray(kept, dtype=np.bool_)
+        kept_G = np.isin(self.keys, keys)
         num_kept = int(kept_G.sum())
-        if num_kept + came != len(gallery):
-            raise CairnError(
-                f"{num_kept} images kept and {came} new ones are not the {len(gallery)} there are"
-            )
+        stayed = np.array_equal(self.keys[kept_G], keys[:num_kept])
+        most = int(picks_of(bank, len(gallery), top).max())
         crossing = self.crossing
-        if num_kept == 0:
-            return Attraction(cross(bank, gallery, crossing.k, crossing.m))
-        if not kept_G.all():
+        if not stayed or num_kept == 0 or most > crossing.k:
+            return Attraction.of(gallery, bank, keys, top=top, num_nearest=crossing.m)
+        if num_kept < len(kept_G):
             crossing = crossing.without_rows(kept_G, bank, gallery[:num_kept])
-        if came:
+        if num_kept < len(keys):
             crossing = crossing.with_rows(bank, gallery[num_kept:])
-        return Attraction(crossing)
-
-    def reordered(self, order: Int64) -> Attraction:
-        """Return the attraction of the gallery whose row i is the earlier row ``order[i]``.
-
-        Equal scores stand by lower row afterwards; at the end of a list, where a row of the same
-        score was cut off, the earlier order decides still.
-        """
-        place = np.empty(len(order), dtype=np.int64)
-        place[order] = np.arange(len(order))
-        rows, scores = self.crossing.of_queries.rows, self.crossing.of_queries.scores
-        moved = np.where(rows >= 0, place[rows], -1)
-        by_score = np.lexsort((moved, -scores), axis=1)
-        picks = TopK(
-            np.take_along_axis(moved, by_score, axis=1),
-            np.take_along_axis(scores, by_score, axis=1),
-        )
-        nearest = self.crossing.of_rows
-        return Attraction(Crossing(picks, TopK(nearest.rows[order], nearest.scores[order])))
+        return Attraction(crossing, keys)
 
     def write(self, path: Path) -> None:
         """Write it as safetensors, whole or not at all."""
         tables = (self.crossing.of_queries, self.crossing.of_rows)
-        arrays = [array for table in tables for array in (table.rows, table.scores)]
+        arrays = [array for table in tables for array in (table.rows, table.scores)] + [self.keys]
         with atomic_write(path) as temporary:
             save_file(dict(zip(_NAMES, arrays, strict=True)), temporary)
 
@@ -161,13 +153,11 @@ class Attraction:
             raise CairnError("file not found", where=path, todo="make it with `cairn penalize`")
         try:
             arrays = load_file(path)
-            picks, nearest = (
-                TopK(arrays[rows], arrays[scores]) for rows, scores in (_NAMES[:2], _NAMES[2:])
-            )
+            rows, scores, near_rows, near_scores, keys = (arrays[name] for name in _NAMES)
         except (SafetensorError, KeyError) as error:
             raise CairnError(
                 f"not what a bank and a gallery see in one another: {error}",
                 where=path,
                 todo="make it again with `cairn penalize`",
             ) from None
-        return cls(Crossing(picks, nearest))
+        return cls(Crossing(TopK(rows, scores), TopK(near_rows, near_scores)), keys)

@@ -24,7 +24,7 @@ KEEP_DAYS = 14.0
 """Days for which versions without a tag are kept."""
 
 _WORN_SHARE = 0.1
-_FOLDERS = ("models", "banks", "penalties", "indexes", "work")
+_FOLDERS = ("models", "banks", "penalties", "attractions", "indexes", "work")
 
 
 @dataclass(frozen=True)
@@ -169,6 +169,7 @@ def _not_needed(newest: Version, before: dt.datetime) -> Iterator[Item]:
         if version.facts.penalty is not None:
             needed.add(f"banks/{version.facts.penalty.bank}.lance")
             needed.add(version.facts.penalty.file_name(key))
+            needed.add(version.facts.penalty.attraction_name(key))
     for folder in _FOLDERS:
         for item in place.items(folder):
             if item.name not in needed and item.modified <= before:

@@ -9,15 +9,16 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pyarrow.parquet as pq
 
+from cairn.attraction import Attraction
 from cairn.errors import CairnError
 from cairn.gallery.place import Place
 from cairn.gallery.rows import PenaltyNote, checksums, content_key
 from cairn.gallery.versions import Version
-from cairn.penalty import PenaltyTable, penalty_table
+from cairn.penalty import PenaltyRule, PenaltyTable, penalty_table
 from cairn.progress import say
 from cairn.tables import EmbeddingTable, lance_library, require_same_model
 
@@ -33,6 +34,13 @@ def make_penalty(
         CairnError: The bank is of another model or shows landmarks of the gallery, or a setting is
             out of range.
     """
+    _require_bank(gallery, bank, where)
+    made = penalty_table(gallery.vectors, bank.vectors, **{"top": "auto", **rule})
+    _tell(made)
+    return made
+
+
+def _require_bank(gallery: EmbeddingTable, bank: EmbeddingTable, where: object) -> None:
     require_same_model(bank, gallery, where=f"the bank and {where}")
     shared = set(bank.landmark_ids) & set(gallery.landmark_ids)
     if shared:
@@ -41,10 +49,11 @@ def make_penalty(
             f"such as {min(shared)!r}",
             todo="a bank holds non-landmarks: `cairn embed ... --role nonlandmark`",
         )
-    made = penalty_table(gallery.vectors, bank.vectors, **{"top": "auto", **rule})
+
+
+def _tell(made: PenaltyTable) -> None:
     num_hit = int((made.penalty > 0).sum())
-    say(f"{len(bank)} non-landmarks penalize {num_hit} of {len(made)} gallery images")
-    return made
+    say(f"{made.bank_size} non-landmarks penalize {num_hit} of {len(made)} gallery images")
 
 
 def write_penalty(penalty: PenaltyTable, gallery: EmbeddingTable, path: Path) -> None:
@@ -64,7 +73,7 @@ def follow(
 ) -> bool:
     """Write the penalty that a changed gallery will need, before the change is committed.
 
-    The one place that computes it: from the whole table, whatever changed.
+    It costs the products of what changed with the bank, not of all (``cairn.attraction``).
 
     Args:
         version: The version that changes; its penalty says how.
@@ -79,22 +88,75 @@ def follow(
     if note is None:
         return False
     bank = bank or read_bank(version.place, note.bank)
-    keep(version.place, note, table, key, bank)
+    keep(version.place, note, table, key, bank, before=version.content_key)
     return True
 
 
 def keep(
-    place: Place, note: PenaltyNote, table: EmbeddingTable, key: str, bank: EmbeddingTable
+    place: Place,
+    note: PenaltyNote,
+    table: EmbeddingTable,
+    key: str,
+    bank: EmbeddingTable,
+    *,
+    before: str = "",
 ) -> None:
-    """Make the penalty of a table and keep it for the content ``key``, unless it is there."""
+    """Make the penalty of a table and keep it for the content ``key``, unless it is there.
+
+    Args:
+        place: The gallery.
+        note: How it is made.
+        table: What the gallery will hold.
+        key: The content key of that.
+        bank: The bank.
+        before: The content key of what it held before, where its attraction may be of use.
+
+    Raises:
+        CairnError: As ``make_penalty``.
+    """
     name = note.file_name(key)
     if place.has(name):
         return
-    made = make_penalty(table, bank, where=place, **note.rule)
+    _require_bank(table, bank, place)
+    rule = {"top": "auto", **note.rule}
+    top = rule.pop("top")
+    settings = PenaltyRule(**rule)
+    attraction = _attraction(place, note, table, key, bank, top=top, before=before)
+    made = attraction.penalty(bank.vectors, top=top, rule=settings)
+    _tell(made)
     with tempfile.TemporaryDirectory(prefix="cairn-") as folder:
         path = Path(folder) / "penalty.parquet"
         write_penalty(made, table, path)
         place.write_file(name, path)
+
+
+def _attraction(
+    place: Place,
+    note: PenaltyNote,
+    table: EmbeddingTable,
+    key: str,
+    bank: EmbeddingTable,
+    *,
+    top: int | Literal["auto"],
+    before: str,
+) -> Attraction:
+    """Return what the bank and a table see in one another, and keep it for what follows."""
+    keys = checksums(table.image_ids, table.vectors)
+    name = note.attraction_name(key)
+    names = [one for one in (name, note.attraction_name(before)) if place.has(one)]
+    if names:
+        with place.local_file(names[0]) as path:
+            known = Attraction.read(path)
+        made = known.following(table.vectors, bank.vectors, keys, top=top)
+        if names[0] == name and made.crossing.k == known.crossing.k:
+            return made
+    else:
+        made = Attraction.of(table.vectors, bank.vectors, keys, top=top)
+    with tempfile.TemporaryDirectory(prefix="cairn-") as folder:
+        path = Path(folder) / "attraction.safetensors"
+        made.write(path)
+        place.write_file(name, path)
+    return made
 
 
 def bank_key(bank: EmbeddingTable) -> str:

@@ -47,6 +47,10 @@ class PenaltyNote:
         text = json.dumps([self.bank, dict(self.rule)], sort_keys=True)
         return f"penalties/{content_key}-{hashlib.sha256(text.encode()).hexdigest()[:8]}.parquet"
 
+    def attraction_name(self, content_key: str) -> str:
+        """Return the name of what the bank and a gallery of that content see in one another."""
+        return f"attractions/{content_key}-{self.bank[:8]}.safetensors"
+
 
 @dataclass(frozen=True)
 class Facts:
