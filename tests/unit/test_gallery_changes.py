@@ -472,6 +472,10 @@ def test_an_overwrite_that_lance_let_pass_is_undone(
     assert loaded.landmark_names == {"landmark1": "quick"}
     assert loaded.table.fingerprint == model_fingerprint(models[0])
     assert loaded.penalty is not None
+    lines = log(pictured)
+    assert [line.operation for line in lines[:3]] == ["rollback", "reembed", "rename"]
+    assert lines[0].arguments["to"] == 3
+    assert (lines[0].num_images, lines[0].model) == (30, loaded.table.fingerprint)
 
 
 @pytest.fixture

@@ -233,11 +233,9 @@ def commit(
         time=dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
         cairn=metadata.version("cairn-landmarks"),
     )
-    line = {k: v for k, v in asdict(told).items() if k not in ("version", "tags")}
-    properties = {_MESSAGE_KEY: told.text(), _ENTRY_KEY: json.dumps(line, ensure_ascii=False)}
     number = base.number if base else 0
     try:
-        made = _commit(place, number, operation, properties)
+        made = _commit(place, number, operation, _properties(told))
     except (OSError, ValueError, RuntimeError) as error:
         if _is_conflict(error):
             raise _overtaken(place) from None
@@ -245,7 +243,11 @@ def commit(
         raise CairnError(f"the change could not be committed: {reason}", where=place) from None
     if isinstance(operation, lance.LanceOperation.Overwrite) and made.version > number + 1:
         # Lance let an overwrite pass that was prepared on an older version: the other comes back.
-        _commit(place, made.version, lance.LanceOperation.Restore(made.version - 1), {})
+        theirs = int(made.version) - 1
+        arguments = {"to": theirs, "because": f"version {number} was not the newest any more"}
+        back = replace(read_entry(made, theirs), operation="rollback", arguments=arguments)
+        undo = lance.LanceOperation.Restore(theirs)
+        _commit(place, made.version, undo, _properties(back))
         raise _overtaken(place)
     return replace(told, version=int(made.version))
 
@@ -296,6 +298,12 @@ def _commit(place: Place, number: int, operation: Any, properties: dict[str, str
     transaction = Transaction(number, operation, transaction_properties=properties)
     uri = place.uri(DATASET_NAME)
     return lance.LanceDataset.commit(uri, transaction, storage_options=place.options, max_retries=0)
+
+
+def _properties(entry: Entry) -> dict[str, str]:
+    """Return a line of the log as properties of the transaction that it belongs to."""
+    line = {k: v for k, v in asdict(entry).items() if k not in ("version", "tags")}
+    return {_MESSAGE_KEY: entry.text(), _ENTRY_KEY: json.dumps(line, ensure_ascii=False)}
 
 
 def _newest(place: Place) -> Any:
