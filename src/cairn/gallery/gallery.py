@@ -165,7 +165,7 @@ class Gallery:
     @classmethod
     def _of(cls, opened: Version, *, penalty: bool) -> Gallery:
         place = opened.place
-        if not place.has(model_name(opened.facts.fingerprint)):
+        if not place.has_folder(model_name(opened.facts.fingerprint)):
             raise CairnError(
                 f"the gallery lacks its model: {model_name(opened.facts.fingerprint)}",
                 where=place,

@@ -52,7 +52,7 @@ def rollback(location: Path | str, version: int | str) -> Entry:
         target = Version.open(place, version)
         if target.number == base.number:
             raise CairnError(f"the gallery is at version {base.number} already", where=place)
-        if not place.has(model_name(target.facts.fingerprint)):
+        if not place.has_folder(model_name(target.facts.fingerprint)):
             raise CairnError(
                 f"the model of version {target.number} is not in the gallery any more: "
                 f"{model_name(target.facts.fingerprint)}",

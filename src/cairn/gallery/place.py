@@ -87,13 +87,15 @@ class Place:
         return found
 
     def has(self, name: str) -> bool:
-        """Say whether ``name`` is there: a file, or a folder that is complete."""
+        """Say whether the file ``name`` is there."""
         if not self.remote:
-            return (self._local / name).exists()
-        from pyarrow import fs
+            return (self._local / name).is_file()
+        with self._reached():
+            return bool(self._store.get_file_info(self._key(name)).is_file)
 
-        kinds = {info.type for info in self._infos(name, f"{name}/{_LAST}")}
-        return fs.FileType.File in kinds
+    def has_folder(self, name: str) -> bool:
+        """Say whether the folder ``name``, as ``write_folder`` writes it, is there and complete."""
+        return self.has(f"{name}/{_LAST}")
 
     def write_file(self, name: str, source: Path) -> None:
         """Copy a file to ``name``, in place of an older one."""
@@ -108,7 +110,7 @@ class Place:
 
         In an object store that file comes last: with it the folder is complete.
         """
-        if self.has(name):
+        if self.has_folder(name):
             return
         if self.remote:
             files = sorted(path for path in source.rglob("*") if path.is_file())
@@ -137,7 +139,7 @@ class Place:
         Raises:
             CairnError: It is not there.
         """
-        if not self.has(name):
+        if not self.has_folder(name):
             raise CairnError(
                 f"{name} is missing", where=self, todo="restore it; it belongs to the gallery"
             )
@@ -241,18 +243,13 @@ class Place:
     def _store(self) -> Any:
         from pyarrow import fs
 
-        wishes: dict[str, Any] = {}
+        wishes: dict[str, Any] = {"allow_delayed_open": True}  # a small file is one request then
         if endpoint := _endpoint():
             scheme, _, host = endpoint.rpartition("://")
-            wishes = {"endpoint_override": host.rstrip("/"), "scheme": scheme or "https"}
+            wishes |= {"endpoint_override": host.rstrip("/"), "scheme": scheme or "https"}
         if region := _region():
             wishes["region"] = region
         return fs.S3FileSystem(**wishes)
-
-    def _infos(self, *names: str) -> list[Any]:
-        with self._reached():
-            infos: list[Any] = self._store.get_file_info([self._key(name) for name in names])
-        return infos
 
     @contextmanager
     def _reached(self) -> Iterator[None]:
