@@ -39,7 +39,7 @@ from cairn.progress import say
 from cairn.runs import atomic_write
 from cairn.search import Array, search
 from measuring.checks import require_exact, require_picks
-from measuring.machine import describe, describe_cuda, gemm_rates, timed
+from measuring.machine import describe, describe_cuda, describe_rates, gemm_rates, timed
 from measuring.memory import PeakMemory, touch
 from measuring.peers import faiss_in_place, in_blocks
 from measuring.vectors import QUERY_ALIKE, queries, write
@@ -62,10 +62,7 @@ def main() -> None:
             sys.exit("no CUDA device here")
         print(describe_cuda())
     rates = gemm_rates(options.device)
-    print(
-        f"matrix product at best: float32 {rates['float32'] / 1e12:.3f} TFLOP/s, bfloat16 "
-        f"{rates['bfloat16'] / 1e12:.3f} TFLOP/s"
-    )
+    print(describe_rates(rates))
     with tempfile.TemporaryDirectory() as temporary:
         folder = options.folder or Path(temporary)
         folder.mkdir(parents=True, exist_ok=True)
@@ -172,17 +169,16 @@ def measure(
         with telling(title, floor_s):
             times.append(timed(partial(run, *inputs), options.device))
     own_s = min(times)
-    shares = {name: flop / own_s / rate for name, rate in rates.items()}
     print(
         f"\n{title}: {len(rows_QD):,} x {len(gallery_GD):,} x {gallery_GD.shape[1]}, "
-        f"{flop / 1e12:.3g} TFLOP\n"
-        f"  {own_s:.3f} s, {flop / own_s / 1e12:.3f} TFLOP/s: {shares['bfloat16']:.0%} of the "
-        f"bfloat16 product's rate, {shares['float32']:.0%} of float32's\n"
-        f"  the floor at the bfloat16 rate is {flop / rates['bfloat16']:.3f} s; "
-        f"{own_s * rates['bfloat16'] / flop:.2f}x that\n"
-        f"  peak memory above the gallery {above[0] / 1e6:,.0f} MB",
-        flush=True,
+        f"{flop / 1e12:.3g} TFLOP\n  {own_s:.3f} s, {flop / own_s / 1e12:.3f} TFLOP/s"
     )
+    for name, rate in rates.items():
+        print(
+            f"  the floor at the rate of {name} products is {flop / rate:.3f} s: "
+            f"{flop / own_s / rate:.0%} of that rate, {own_s * rate / flop:.2f}x the floor"
+        )
+    print(f"  peak memory above the gallery {above[0] / 1e6:,.0f} MB", flush=True)
     return own_s
 
 

@@ -1,12 +1,12 @@
 """Exact top-k search against FAISS, ScaNN, scikit-learn and plain PyTorch, in one run.
 
 Every row of the table is one search: Cairn's seconds, what share of the machine's own rates they
-are (``bf16`` and ``f32``: 2 Q G D operations against PyTorch's best matrix product of that type;
-``read``: the gallery's bytes against the rate at which memory is read), the peak memory of Cairn's
-search above the gallery, then the seconds of each peer and how many times Cairn's they are, and the
-least of those ratios among the exact peers. Ways take turns; the best round counts (the only one,
-where it took 20 s or more). ``~`` marks seconds measured on the first ``--slice`` queries and
-scaled: Cairn and FAISS are never sliced.
+are (``int8``, ``bf16``, ``f32``: 2 Q G D operations against PyTorch's best matrix product of that
+type; ``read``: the gallery's bytes against the rate at which memory is read), the peak memory of
+Cairn's search above the gallery, then the seconds of each peer and how many times Cairn's they are,
+and the least of those ratios among the exact peers. Ways take turns; the best round counts (the
+only one, where it took 20 s or more). ``~`` marks seconds measured on the first ``--slice`` queries
+and scaled: Cairn and FAISS are never sliced.
 
 Answers are checked first: Cairn's against float64 brute force for a few queries, and against
 FAISS's for all, where only near ties may stand differently; the other exact peers' for a few.
@@ -40,7 +40,14 @@ from cairn.errors import CairnError
 from cairn.progress import say
 from cairn.search import search
 from measuring.checks import overlap, require_exact, require_same
-from measuring.machine import describe, gemm_rates, processor, read_rate, taking_turns
+from measuring.machine import (
+    describe,
+    describe_rates,
+    gemm_rates,
+    processor,
+    read_rate,
+    taking_turns,
+)
 from measuring.once import Task, measured
 from measuring.peers import WAYS, Searcher
 from measuring.vectors import ALIKE, QUERY_ALIKE, queries, write
@@ -50,6 +57,7 @@ PRESETS = {
     "full": ["1000x200000", "10000x1000000", "1x1000000"],
 }
 _NEVER_SLICED = ("Cairn", "FAISS flat")
+_SHARES = {"int8": "int8", "bfloat16": "bf16", "float32": "f32"}
 _FEW = 64  # queries that are checked against every exact peer, and that warm up
 _FLOAT64 = 8  # queries that are checked against float64
 _KNOWN = 0.5
@@ -64,11 +72,10 @@ def main() -> None:
     clock = processor(threads) if options.clock == "cpu" else time.perf_counter
     if options.clock == "cpu":
         print(f"all times are seconds of processor time over {threads}, not of the wall")
-    rates = {**gemm_rates(clock=clock), "read": read_rate(clock)}
-    print(
-        f"matrix product at best: float32 {rates['float32'] / 1e9:.0f} GFLOP/s, bfloat16 "
-        f"{rates['bfloat16'] / 1e9:.0f} GFLOP/s; memory read at {rates['read'] / 1e9:.0f} GB/s"
-    )
+    rates = gemm_rates(clock=clock)
+    print(describe_rates(rates), end="")
+    rates["read"] = read_rate(clock)
+    print(f"; memory read at {rates['read'] / 1e9:.0f} GB/s")
     for name in options.peers:
         if name not in ways:
             print(f"{name} is left out: not installed ({WAYS[name].install})")
@@ -112,7 +119,7 @@ def read_options() -> argparse.Namespace:
 
 def print_head(ways: Sequence[str]) -> None:
     print(f"\n{'data':10}{'Q':>6}{'G':>9}{'k':>4}{'Cairn':>10}", end="")
-    print(f"{'bf16':>6}{'f32':>6}{'read':>6}{'MB':>6}", end="")
+    print("".join(f"{name:>6}" for name in (*_SHARES.values(), "read", "MB")), end="")
     for name in ways:
         print(f"{name:>17}" + (" right" if not WAYS[name].is_exact else ""), end="")
     print(f"{'best':>6}")
@@ -178,10 +185,11 @@ def compare(
     clock = processor(options.threads) if options.clock == "cpu" else time.perf_counter
     best_s = taking_turns({name: partial(run, name) for name in searchers}, options.repeats, clock)
     own_s, own_QK = best_s["Cairn"], answers["Cairn"]
+    print(f"{own_s:9.4f}s", end="")
     work = 2.0 * len(queries_QD) * gallery_GD.size / own_s
-    shares = (work / rates["bfloat16"], work / rates["float32"])
-    read = gallery_GD.nbytes / own_s / rates["read"]
-    print(f"{own_s:9.4f}s{shares[0]:6.0%}{shares[1]:6.0%}{read:6.0%}", end="", flush=True)
+    for name in _SHARES:
+        print(f"{work / rates[name]:6.0%}" if name in rates else f"{'-':>6}", end="")
+    print(f"{gallery_GD.nbytes / own_s / rates['read']:6.0%}", end="", flush=True)
     cost = measured(task) if options.memory != "none" else None
     print(f"{cost.above / 1e6:6.0f}" if cost else f"{'-':>6}", end="", flush=True)
     exact_ratios = []

@@ -57,21 +57,36 @@ def describe_cuda() -> str:
 
 
 def gemm_rates(device: str = "cpu", clock: Clock = time.perf_counter) -> dict[str, float]:
-    """Return PyTorch's best FLOP/s by type, float32 and bfloat16, over several shapes."""
+    """Return PyTorch's best operations a second by type, over several shapes.
+
+    Types are float32, bfloat16 and, where PyTorch multiplies it here, int8 (to int32).
+    """
     shapes = _SHAPES if device == "cpu" else _CUDA_SHAPES
-    return {
-        name: max(_gemm_rate(getattr(torch, name), device, shape, clock) for shape in shapes)
-        for name in ("float32", "bfloat16")
-    }
+    rates = {}
+    for name in ("float32", "bfloat16", "int8"):
+        with suppress(AttributeError, RuntimeError, NotImplementedError):
+            rates[name] = max(gemm_rate(name, device, shape, clock) for shape in shapes)
+    return rates
 
 
-def _gemm_rate(dtype: torch.dtype, device: str, shape: tuple[int, int, int], clock: Clock) -> float:
+def gemm_rate(
+    name: str, device: str, shape: tuple[int, int, int], clock: Clock = time.perf_counter
+) -> float:
+    """Return the operations a second of PyTorch's product of (rows, columns, inner)."""
     rows, columns, inner = shape
-    left = torch.randn(rows, inner, device=device).to(dtype)
-    right = torch.randn(columns, inner, device=device).to(dtype).T
-    out = left @ right
-    once_s = seconds(lambda: torch.mm(left, right, out=out), device, clock)
+    dtype = getattr(torch, name)
+    left = (100 * torch.rand(rows, inner, device=device)).to(dtype)
+    right = (100 * torch.rand(columns, inner, device=device)).to(dtype).T
+    multiply = torch._int_mm if name == "int8" else torch.mm
+    out = multiply(left, right)
+    once_s = seconds(lambda: multiply(left, right, out=out), device, clock)
     return 2.0 * rows * columns * inner / once_s
+
+
+def describe_rates(rates: Mapping[str, float]) -> str:
+    """Return a line of the rates of products."""
+    words = ", ".join(f"{name} {rate / 1e12:.3g}" for name, rate in rates.items())
+    return f"matrix products at best, in TFLOP/s: {words}"
 
 
 def read_rate(clock: Clock = time.perf_counter) -> float:

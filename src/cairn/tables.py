@@ -32,6 +32,7 @@ UNIT_TOLERANCE = 1e-3
 """How far a vector's length may lie from 1; float32 normalisation stays within 1e-6."""
 
 _UNFINISHED = "unfinished"
+_ROWS_AT_ONCE = 8192
 _COLUMNS = ("image_id", "landmark_id", "path")
 _KEYS = ("cairn.format", "cairn.fingerprint", "cairn.dimension")
 
@@ -80,20 +81,13 @@ class EmbeddingTable:
     def read(cls, folder: Path) -> EmbeddingTable:
         """Return the table in ``folder``: a table folder, or the Lance dataset itself.
 
-        The vectors are one contiguous array, without a copy where the dataset has one fragment.
+        The vectors are one contiguous array; they never lie in memory twice.
 
         Raises:
             CairnError: The folder is missing, holds no embedding table, or one whose writing was
                 interrupted or whose contents fail the checks of this class.
         """
-        folder = Path(folder)
-        if (folder / _UNFINISHED).exists():
-            raise CairnError(
-                "this embedding table is not finished: its writing was interrupted",
-                where=folder,
-                todo="run the same `cairn embed` command again; it continues where it stopped",
-            )
-        return cls.of_dataset(open_dataset(_dataset_path(folder)), where=folder)
+        return cls.of_dataset(open_dataset(dataset_path(Path(folder))), where=folder)
 
     @classmethod
     def of_dataset(cls, dataset: Any, *, where: object) -> EmbeddingTable:
@@ -105,13 +99,14 @@ class EmbeddingTable:
         fingerprint, dimension = table_facts(dataset, where)
         rows = dataset.count_rows()
         columns: dict[str, list[str]] = {name: [] for name in _COLUMNS}
-        blocks = []
-        for batch in dataset.to_batches(columns=[*_COLUMNS, "vector"], batch_size=max(rows, 1)):
+        vectors = np.empty((rows, dimension), dtype=np.float32)
+        start = 0
+        for batch in dataset.to_batches(columns=[*_COLUMNS, "vector"], batch_size=_ROWS_AT_ONCE):
             for name in _COLUMNS:
                 columns[name].extend(batch.column(name).to_pylist())
             values = batch.column("vector").flatten().to_numpy(zero_copy_only=True)
-            blocks.append(values.reshape(-1, dimension))
-        vectors = blocks[0] if len(blocks) == 1 else _stacked(blocks, rows, dimension)
+            vectors[start : start + len(batch)] = values.reshape(-1, dimension)
+            start += len(batch)
         try:
             return cls(
                 columns["image_id"], columns["landmark_id"], columns["path"], vectors, fingerprint
@@ -288,7 +283,18 @@ def lance_library() -> Any:
     return lance
 
 
-def _dataset_path(folder: Path) -> Path:
+def dataset_path(folder: Path) -> Path:
+    """Return where the Lance dataset of a table folder lies, or the folder itself if it is one.
+
+    Raises:
+        CairnError: There is none, or its writing was interrupted.
+    """
+    if (folder / _UNFINISHED).exists():
+        raise CairnError(
+            "this embedding table is not finished: its writing was interrupted",
+            where=folder,
+            todo="run the same `cairn embed` command again; it continues where it stopped",
+        )
     if not folder.is_dir():
         raise CairnError(
             "no such embedding folder", where=folder, todo="make it with `cairn embed`"
@@ -358,12 +364,3 @@ def _arrow(
     arrays = [pa.array(list(column), pa.string()) for column in (image_ids, landmark_ids, paths)]
     arrays.append(pa.FixedSizeListArray.from_arrays(flat, dimension))
     return pa.table(arrays, schema=schema)
-
-
-def _stacked(blocks: list[Float32], rows: int, dimension: int) -> Float32:
-    vectors = np.empty((rows, dimension), dtype=np.float32)
-    start = 0
-    for block in blocks:
-        vectors[start : start + len(block)] = block
-        start += len(block)
-    return vectors

@@ -225,7 +225,7 @@ def test_readers_see_whole_versions_while_a_writer_changes_them(
         ("rename", "a", "Name"),
         ("penalize", str(material.root / "more")),
         ("rollback", 3),
-    ] * 2
+    ]
     first = Gallery.load(location).version
     last = first + len(changes)
     reads: list[dict[str, Any]] = []

@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
+from cairn.attraction import Attraction
 from cairn.checkpoint import model_fingerprint, save_model
 from cairn.config import ModelConfig, Preprocess
 from cairn.domain import Float32
@@ -357,6 +358,60 @@ def test_a_penalty_whose_bank_is_gone_says_so(
         add_embeddings(gallery, added(models[0], tmp_path / "more"))
     assert "cairn penalize" in caught.value.todo
     assert Gallery.load(gallery).version == 2, "the version that is there has its penalty"
+
+
+def test_a_change_costs_its_own_products_alone(
+    gallery: Path, models: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def anew(*_: object, **__: object) -> None:
+        raise AssertionError("the whole gallery was compared with the whole bank")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Attraction, "of", anew)
+        add_embeddings(gallery, added(models[0], tmp_path / "more"))
+        remove_images(gallery, image_ids=["b1", "c1"])
+        assert_penalty_fits(gallery, bank(models[0]))
+        rollback(gallery, 3)
+        remove_images(gallery, landmark_ids=["a"])
+        assert_penalty_fits(gallery, bank(models[0]))
+        remove_images(gallery, image_ids=["b3"])
+        add_embeddings(gallery, added(models[0], tmp_path / "b3", "b4", "b"))
+        assert_penalty_fits(gallery, bank(models[0]))
+    compact(gallery, keep_days=0)
+    assert len(list((gallery / "attractions").iterdir())) == 1
+    monkeypatch.setattr(Attraction, "of", anew)
+    remove_images(gallery, image_ids=["b4"])
+    assert_penalty_fits(gallery, bank(models[0]))
+
+
+def test_the_same_images_in_another_order_are_not_mistaken(
+    gallery: Path, models: tuple[Path, Path], tmp_path: Path
+) -> None:
+    parts = {name: table(models[0], name, "c", seed=ord(name)) for name in "xy"}
+    for name, part in parts.items():
+        part.write(tmp_path / name)
+    contents = []
+    for order in ("xy", "yx"):
+        rollback(gallery, 2) if order == "yx" else None
+        for name in order:
+            add_embeddings(gallery, tmp_path / name)
+        contents.append(Gallery.load(gallery).content_key)
+        assert Gallery.load(gallery).table.image_ids[-2:] == list(order)
+        assert_penalty_fits(gallery, bank(models[0]))
+    assert contents[0] == contents[1]
+    remove_images(gallery, image_ids=["a1"])
+    assert_penalty_fits(gallery, bank(models[0]))
+
+
+def test_unknown_settings_of_a_penalty_are_refused(
+    gallery: Path, models: tuple[Path, Path]
+) -> None:
+    with pytest.raises(CairnError, match="unknown setting 'min'") as caught:
+        keep_penalty(gallery, bank(models[0]), min=3)
+    assert "min_n" in caught.value.todo
+    with pytest.raises(CairnError, match="1 <= min_n <= max_n"):
+        keep_penalty(gallery, bank(models[0]), min_n=13)
+    assert Gallery.load(gallery).version == 2
 
 
 def test_a_second_writer_is_told_to_wait(

@@ -13,7 +13,7 @@ import numpy as np
 from cairn.domain import Float32
 from cairn.search.candidates import Slab
 from cairn.search.heaps import Heaps
-from cairn.search.packing import measure
+from cairn.search.packing import norm_of
 from cairn.search.rows import require_vectors
 from cairn.search.scans import scan_rows
 from cairn.search.topk import TopK
@@ -22,7 +22,7 @@ from cairn.search.workers import Workers, shares
 
 def by_rows(queries_QD: Float32, slabs: Iterable[Slab], k: int, crew: Workers) -> TopK:
     """Return the top k of all slabs; queries and slabs as ``cairn.search.exact`` prepares them."""
-    norms_Q = np.array([measure(query_D, 0)[0] for query_D in queries_QD], np.float32)
+    norms_Q = np.array([norm_of(query_D, 0) for query_D in queries_QD], np.float32)
     require_vectors(norms_Q, 0, "queries")
     heaps = Heaps(crew.num, len(queries_QD), k)
     for slab in slabs:

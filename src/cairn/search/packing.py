@@ -85,22 +85,27 @@ def _float_of(bits: int) -> Any:
 
 
 @compiled
-def measure(row_D: Float32, kind: int) -> Any:
-    """Return a row's norm, rounded up, and its largest size; NaN where it is no vector."""
+def norm_of(row_D: Float32, kind: int) -> Any:
+    """Return a row's norm, rounded up; NaN where it is no vector."""
     total = np.float32(0)
     for d in range(len(row_D)):
         total += row_D[d] * row_D[d]
-    # As whole numbers the sizes compare alike, and their maximum is taken in any order.
-    bits_D = row_D.view(np.int32)
-    largest = np.int32(0)
-    for d in range(len(row_D)):
-        largest = max(largest, bits_D[d] & np.int32(0x7FFFFFFF))
-    most = np.float32(_float_of(int(largest)))
     norm = np.sqrt(total)
-    if not (norm > 0 and norm < np.inf) or (kind == FLOAT16 and most >= TOO_LARGE):
+    if not (norm > 0 and norm < np.inf) or (kind == FLOAT16 and largest(row_D) >= TOO_LARGE):
         norm = np.float32(np.nan)
     # The sum was made in float32: D additions and products, rounded each.
-    return norm * np.float32(1 + 2 * (len(row_D) + 4) * UNIT), most
+    return norm * np.float32(1 + 2 * (len(row_D) + 4) * UNIT)
+
+
+@compiled
+def largest(row_D: Float32) -> Any:
+    """Return the largest size of a row's numbers."""
+    # As whole numbers sizes compare alike, and their maximum is taken in any order.
+    bits_D = row_D.view(np.int32)
+    most = np.int32(0)
+    for d in range(len(row_D)):
+        most = max(most, bits_D[d] & np.int32(0x7FFFFFFF))
+    return np.float32(_float_of(int(most)))
 
 
 @compiled
@@ -114,8 +119,8 @@ def measure_all(
 ) -> None:
     """Write norms of the rows ``first`` to ``last``, and of their differences from ``back_ND``."""
     for i in range(first, last):
-        norms_N[i], most = measure(rows_ND[i], 0)
-        errors_N[i] = _norm_of_difference(rows_ND[i], back_ND[i], most)
+        norms_N[i] = norm_of(rows_ND[i], 0)
+        errors_N[i] = _norm_of_difference(rows_ND[i], back_ND[i], largest(rows_ND[i]))
 
 
 @compiled
@@ -166,9 +171,8 @@ def pack_rows(
                     target[j // LANES, s, j % LANES] = 0
                 continue
             row_D = as_float32(bits_ND[row], kind, scratch_D)
-            norm, most = measure(row_D, kind)
-            panels.norms_N[row] = norm
-            scale, error = _encode(row_D, most, codes_S, back_D)
+            panels.norms_N[row] = norm_of(row_D, kind)
+            scale, error = _encode(row_D, largest(row_D), codes_S, back_D)
             panels.facts[p, 0, j] = scale
             panels.facts[p, 1, j] = error
             panels.facts[p, 2, j] = added_N[row]
@@ -188,8 +192,8 @@ def pack_queries(rows_ND: Float32, groups: Groups, first: int, last: int) -> Non
     for g in range(first, last):
         for i in range(min(QUERIES, num_rows - g * QUERIES)):
             row = g * QUERIES + i
-            norm, most = measure(rows_ND[row], 0)
-            groups.norms_N[row] = norm
+            groups.norms_N[row] = norm_of(rows_ND[row], 0)
+            most = largest(rows_ND[row])
             scale, groups.errors_N[row] = _encode(rows_ND[row], most, codes_S, back_D)
             total = np.int32(0)
             for d in range(4 * steps):

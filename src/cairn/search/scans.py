@@ -17,7 +17,7 @@ from cairn.domain import Float32
 from cairn.search.candidates import Lists, Slab, absorb, floor_of, settle
 from cairn.search.compiled import as_float32, compiled
 from cairn.search.instructions import lowest_bit
-from cairn.search.packing import UNIT, Groups, Panels, measure
+from cairn.search.packing import UNIT, Groups, Panels, norm_of
 from cairn.search.tiles import LANES, QUERIES, ROWS, tile
 
 CHUNK = 128
@@ -178,7 +178,7 @@ def scan_rows(
         floors[i] = floor_of(lists, i)
     for row in range(first, last):
         row_D = as_float32(slab.bits_SD[row], slab.kind, scratch_D)
-        norm, _ = measure(row_D, slab.kind)
+        norm = norm_of(row_D, slab.kind)
         norms_S[row] = norm
         for i in range(len(queries_QD)):
             total = np.float32(0)
