@@ -20,7 +20,7 @@ from cairn.cli.gallery_check import check
 from cairn.config import ModelConfig, Preprocess
 from cairn.doctor import CheckRule
 from cairn.errors import CairnError
-from cairn.gallery import Gallery
+from cairn.gallery import Gallery, keep_penalty
 from cairn.model import build
 from cairn.tables import EmbeddingTable
 
@@ -131,6 +131,25 @@ def test_a_landmark_under_two_ids_is_merged_by_the_suggested_command(
     assert (pair["verdict"], pair["landmark_id_a"], pair["landmark_id_b"]) == ("merge", "-b", "b")
     call(*shlex.split(pair["command"])[2:])
     assert set(Gallery.load(gallery).table.landmark_ids) == {"a", "b"}
+
+
+def test_what_attracts_non_landmarks_is_left_out_where_it_is_not_wanted(
+    gallery: Path, tmp_path: Path
+) -> None:
+    table = Gallery.load(gallery).table
+    bank = EmbeddingTable(
+        [f"n{n}" for n in range(4)],
+        [""] * 4,
+        ["n"] * 4,
+        np.repeat(table.vectors[[2]], 4, axis=0),
+        table.fingerprint,
+    )
+    keep_penalty(gallery, bank, top=1, min_n=2, max_n=4)
+    report = json.loads(call("check", gallery, "-o", tmp_path / "with", "--json").stdout)
+    assert [row["image_id"] for row in report["lists"]["attracting"]["shown"]] == ["i2"]
+    options = ("--no-penalty", "--json")
+    report = json.loads(call("check", gallery, "-o", tmp_path / "without", *options).stdout)
+    assert "attracting" not in report["lists"]
 
 
 def test_the_help_states_the_defaults_of_the_rule() -> None:

@@ -149,5 +149,5 @@ def test_a_gallery_coded_in_parts_is_coded_the_same(monkeypatch: pytest.MonkeyPa
     whole = ApproximateSearcher(vectors, IvfPq(nlist=16), offsets=offsets)
     monkeypatch.setattr("cairn.approximate._ADDED_AT_ONCE", 700)
     parts = ApproximateSearcher(vectors, IvfPq(nlist=16), offsets=offsets)
-    ours, theirs = (faiss.serialize_index(one.index) for one in (whole, parts))
-    np.testing.assert_array_equal(ours, theirs)
+    one, other = (faiss.serialize_index(searcher.index) for searcher in (whole, parts))
+    np.testing.assert_array_equal(one, other)

@@ -587,6 +587,15 @@ def test_long_lists_are_cut_on_the_page_and_whole_in_the_table(tmp_path: Path) -
     assert "The first 4 of 30 findings; all are in singles.csv." in page
 
 
+def test_a_step_has_its_command_though_the_page_shows_nothing_of_it(
+    sick: Gallery, tmp_path: Path
+) -> None:
+    found = check_gallery(sick, tmp_path / "check", rule=CheckRule(shown=0))
+    first = {step["name"]: step["command"] for step in found.report["first"] if step["command"]}
+    assert set(first) == {"contradictions", "outliers", "collisions", "attracting", "redundant"}
+    assert all(not listed["shown"] for listed in found.report["lists"].values())
+
+
 def test_a_large_group_is_cut_too(tmp_path: Path) -> None:
     gallery = gallery_of([("a", np.repeat(axis(0), 70, axis=0)), ("b", around(axis(1), 4, seed=1))])
     found = check_gallery(gallery, tmp_path / "check")
@@ -602,7 +611,7 @@ def test_without_a_penalty_the_page_says_what_it_does_not_know(tmp_path: Path) -
     found = check_gallery(gallery, tmp_path / "check")
     assert found.report["counts"]["attracting"] is None
     assert not (tmp_path / "check/attracting.csv").exists()
-    assert "no penalty table" in (tmp_path / "check/checkup.html").read_text("utf-8")
+    assert "No penalty table" in (tmp_path / "check/checkup.html").read_text("utf-8")
     assert found.sentences == ()
 
 

@@ -32,6 +32,7 @@ def check(
     shown: Annotated[
         int | None, typer.Option(help="Findings of a kind on the page; 24 by default.")
     ] = None,
+    penalty: Annotated[bool, typer.Option(help="Report images that attract non-landmarks.")] = True,
     device: Device = "auto",
     as_json: Json = False,
 ) -> None:
@@ -47,7 +48,7 @@ def check(
         "shown": shown,
     }
     rule = CheckRule(**{name: value for name, value in given.items() if value is not None})
-    found = check_gallery(Gallery.load(gallery), output, rule=rule, device=device)
+    found = check_gallery(Gallery.load(gallery, penalty=penalty), output, rule=rule, device=device)
     page = output / "checkup.html"
     text = "\n".join((*(found.sentences or ("Nothing was found.",)), f"open {page}"))
     emit({**found.report, "page": page}, text, as_json=as_json)

@@ -11,6 +11,7 @@ from cairn.pages import Thumbnails
 
 Row = Mapping[str, Any]
 
+_SAID = {"remove a": "remove the first", "remove b": "remove the second"}
 _BADGES = {"act": "wrong", "look": "look", "note": "none"}
 _COPIES_SHOWN = 4
 
@@ -182,8 +183,9 @@ class Cards:
 
     def _card(self, row: Row, title: str, sums: str, text: str, figures: Sequence[str]) -> str:
         badge, command = _BADGES[row["severity"]], row["command"]
+        verdict = _SAID.get(row["verdict"], str(row["verdict"]))
         return (
-            f'<li class="case"><h3><span class="verdict {badge}">{escape(row["verdict"])}</span>'
+            f'<li class="case"><h3><span class="verdict {badge}">{escape(verdict)}</span>'
             f'{title} <span class="sum">{sums}</span></h3><p>{text}</p>'
             f'<div class="strip">{"".join(figures)}</div>'
             + (command_html(command) if command else "")

@@ -112,8 +112,8 @@ def _first(checkup: Mapping[str, Any]) -> str:
     steps = f'<ol class="steps">{items}</ol>' if items else "<p>Nothing.</p>"
     if not checkup["gallery"]["has_penalty"]:
         steps += (
-            "<p>The gallery has no penalty table, so nothing is known of images that attract "
-            "non-landmarks: <code>cairn penalize</code> makes one.</p>"
+            "<p>No penalty table was looked at, so nothing is known of images that attract "
+            "non-landmarks. <code>cairn penalize</code> makes one.</p>"
         )
     return (
         f'{steps}<p class="note">A command is for the first finding of its kind, or for all of '

@@ -98,8 +98,6 @@ def steps_of(counts: Mapping[str, Any], lists: Mapping[str, Mapping[str, Any]]) 
         if not count:
             continue
         text = f"{count:,} {one if count == 1 else many} {rest}"
-        rows = lists[name]["shown"]
-        command = next((row["command"] for row in rows if row["severity"] == severity), "")
-        command = lists[name].get("bulk", {}).get(severity, command)
+        command = lists[name]["commands"].get(severity, "")
         steps.append(Step(name, severity, count, text, command))
     return steps

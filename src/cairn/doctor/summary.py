@@ -18,6 +18,7 @@ from cairn.doctor.commands import (
     remove_listed_command,
 )
 from cairn.doctor.findings import Findings
+from cairn.doctor.lists import SEVERITIES
 from cairn.doctor.steps import steps_of
 from cairn.metrics import SIZE_BINS, size_bins
 
@@ -40,16 +41,8 @@ def summarize(
         out: Where the checkup will be, for commands that read its files.
     """
     view = findings.view
-    lists = {name: _listed(name, table, findings, gallery) for name, table in tables.items()}
+    lists = {name: _listed(name, table, findings, gallery, out) for name, table in tables.items()}
     counts = _counts(findings, tables)
-    lists["redundant"]["bulk"] = {
-        severity: remove_listed_command(gallery, out / ID_FILES[kind])
-        for severity, kind, key in (
-            ("act", "copy", "redundant_copies"),
-            ("note", "near", "redundant_near"),
-        )
-        if counts[key]
-    }
     return {
         "format": FORMAT_VERSION,
         "gallery": {
@@ -102,7 +95,9 @@ def _counts(findings: Findings, tables: Mapping[str, pa.Table]) -> dict[str, Any
     }
 
 
-def _listed(name: str, table: pa.Table, findings: Findings, gallery: str) -> dict[str, Any]:
+def _listed(
+    name: str, table: pa.Table, findings: Findings, gallery: str, out: Path
+) -> dict[str, Any]:
     """Return how many findings a list has, and the first of them with their commands."""
     shown = findings.rule.shown
     if "group" in table.column_names:
@@ -117,7 +112,33 @@ def _listed(name: str, table: pa.Table, findings: Findings, gallery: str) -> dic
         rows, total = [_rounded(row) for row in table.slice(0, shown).to_pylist()], len(table)
     for row in rows:
         row["command"] = _command(name, row, gallery)
-    return {"file": f"{name}.csv", "num_rows": len(table), "num_findings": total, "shown": rows}
+    return {
+        "file": f"{name}.csv",
+        "num_rows": len(table),
+        "num_findings": total,
+        "commands": _commands(name, table, findings, gallery, out),
+        "shown": rows,
+    }
+
+
+def _commands(
+    name: str, table: pa.Table, findings: Findings, gallery: str, out: Path
+) -> dict[str, str]:
+    """Return by severity the command for the first finding; for all where they are in a file."""
+    if name == "redundant":
+        is_copy = findings.duplicates.redundant.is_copy
+        kinds = {"act": ("copy", is_copy.any()), "note": ("near", (~is_copy).any())}
+        return {
+            severity: remove_listed_command(gallery, out / ID_FILES[kind])
+            for severity, (kind, is_there) in kinds.items()
+            if is_there
+        }
+    found = {}
+    for severity in SEVERITIES:
+        at = pc.index(table["severity"], severity).as_py()
+        if at >= 0:
+            found[severity] = _command(name, table.slice(at, 1).to_pylist()[0], gallery)
+    return found
 
 
 def _group(name: str, table: pa.Table, head: int, end: int) -> dict[str, Any]:
