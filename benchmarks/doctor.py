@@ -28,7 +28,7 @@ from cairn.domain import Float32
 from cairn.gallery import Gallery
 from cairn.tables import EmbeddingTable
 
-_PEER_BLOCK = 1024
+_PEER_BYTES = 64 << 20  # of products at a time
 _MADE_AT_ONCE = 1 << 14
 
 
@@ -101,11 +101,12 @@ def made(num: int, dimension: int) -> tuple[Float32, np.ndarray[Any, Any]]:
 
 def plain_join(vectors: Float32, num: int, k: int) -> None:
     """Find the k nearest other rows of the first ``num`` rows, as NumPy would."""
-    for start in range(0, num, _PEER_BLOCK):
-        block = vectors[start : min(start + _PEER_BLOCK, num)]
+    step = max(1, _PEER_BYTES // (4 * len(vectors)))
+    for start in range(0, num, step):
+        block = vectors[start : min(start + step, num)]
         products = block @ vectors.T
         products[np.arange(len(block)), start + np.arange(len(block))] = -np.inf
-        top = np.argpartition(-products, k, axis=1)[:, :k]
+        top = np.argpartition(products, -k, axis=1)[:, -k:]
         best = np.take_along_axis(products, top, axis=1)
         np.take_along_axis(top, np.argsort(-best, axis=1), axis=1)
 
