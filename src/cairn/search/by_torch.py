@@ -192,8 +192,9 @@ def _scores(
     products_PD = queries_QD.index_select(0, pairs[0]).double()
     products_PD *= rows_ND.index_select(0, pairs[1])
     whole, rest = divmod(products_PD.shape[1], _SUMS)
-    sums = torch.zeros((len(products_PD), _SUMS), dtype=torch.float64, device=products_PD.device)
-    for products_PS in products_PD[:, : whole * _SUMS].unflatten(1, (whole, _SUMS)).unbind(1):
+    num = len(products_PD)
+    sums = torch.zeros((num, _SUMS), dtype=torch.float64, device=products_PD.device)
+    for products_PS in products_PD[:, : whole * _SUMS].view(num, whole, _SUMS).unbind(1):
         sums += products_PS
     for d in range(whole * _SUMS, whole * _SUMS + rest):
         sums[:, 0] += products_PD[:, d]
