@@ -23,12 +23,13 @@ from typing import Literal
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from torch import Tensor
+import torch
 
 from cairn.domain import Float32, Int64
 from cairn.errors import CairnError, nearest
 from cairn.runs import atomic_write
 from cairn.search import Array, TopK, top_k
+from cairn.search.rows import as_tensor
 
 RAMPS = ("from-min", "from-zero")
 """Where the ramp between ``min_n`` and ``max_n`` starts: at ``min_pro``, or at nothing."""
@@ -314,7 +315,7 @@ def _auto_picks(num_gallery: int, bank: Array) -> Int64:
     each, rest = divmod(num_picks, len(bank))
     picks_B = np.full(len(bank), each, dtype=np.int64)
     if rest:
-        rows = bank.detach().cpu().numpy() if isinstance(bank, Tensor) else bank
+        rows = as_tensor(bank).cpu().view(torch.uint8).numpy()  # NumPy has no bfloat16
         draws = np.array([zlib.crc32(row.tobytes()) for row in rows])
         picks_B[np.argsort(draws, kind="stable")[:rest]] += 1
     return picks_B

@@ -108,5 +108,5 @@ def as_queries(queries: Array, dimension: int) -> Float32:
             where=f"{rows_QD.shape[1]} and {dimension}",
             todo="embed both with the same model",
         )
-    require_vectors(np.einsum("qd,qd->q", rows_QD, rows_QD), 0, "queries")
+    require_vectors(np.sqrt(np.einsum("qd,qd->q", rows_QD, rows_QD)), 0, "queries")
     return rows_QD

@@ -7,12 +7,13 @@ from typing import Literal
 
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 
 from cairn.attraction import Attraction
 from cairn.domain import Float32
 from cairn.errors import CairnError
-from cairn.penalty import PenaltyRule, PenaltyTable, penalty_table
+from cairn.penalty import PICKS_PER_IMAGE, PenaltyRule, PenaltyTable, penalty_table
 from cairn.search import Crossing, cross
 
 RULE = PenaltyRule(2, 6, 0.3, 1.0, "from-min", 1.0)
@@ -54,6 +55,14 @@ def test_its_penalty_is_the_penalty_table(top: Top) -> None:
     gallery, bank = unit_rows(300, 1), unit_rows(80, 2)
     ours = attraction(gallery, bank, top).penalty(bank, top=top, rule=RULE)
     assert_same_table(ours, penalty_table(gallery, bank, top=top, min_n=2, max_n=6))
+
+
+def test_half_precision_picks_too() -> None:
+    gallery, bank = (torch.from_numpy(unit_rows(num, 1)).bfloat16() for num in (300, 80))
+    made = penalty_table(gallery, bank, top="auto", min_n=2, max_n=6)
+    again = penalty_table(gallery.float(), bank, top="auto", min_n=2, max_n=6)
+    assert_same_table(made, again)
+    assert made.num_picks == round(PICKS_PER_IMAGE * 300)
 
 
 def test_the_dense_penalty_is_the_mean_of_the_nearest_non_landmarks() -> None:

@@ -132,6 +132,41 @@ class TestEveryWay:
         with pytest.raises(CairnError, match="gallery hold a row that is zero"):
             search(rows, bad, 3)
 
+    @pytest.mark.parametrize("length", [1e-20, 1e-12, 1e12])
+    def test_refuses_rows_far_from_unit_length(self, length: float) -> None:
+        rows, bad = unit_rows(40, 8, 1), unit_rows(40, 8, 2)
+        bad[31] *= np.float32(length)
+        with pytest.raises(CairnError, match="queries hold a row that is far from") as caught:
+            search(bad, rows, 3)
+        assert caught.value.where == "row 31"
+        with pytest.raises(CairnError, match="gallery hold a row that is far from unit length"):
+            search(rows, bad, 3)
+
+    @pytest.mark.parametrize("lengths", [(2e-9, 2e-9), (9e8, 9e8), (2e-9, 9e8)])
+    def test_lengths_do_not_matter(self, lengths: tuple[float, float]) -> None:
+        queries, gallery = unit_rows(20, 40, 1), unit_rows(700, 40, 2)
+        queries *= np.float32(lengths[0])
+        gallery *= np.float32(lengths[1])
+        found = search(queries, gallery, 9)
+        np.testing.assert_array_equal(found.indices, brute_force(queries, gallery, 9)[0])
+
+    @pytest.mark.parametrize("offset", [-1e30, float(np.finfo(np.float32).min)])
+    def test_rows_that_offsets_rule_out_come_last(self, offset: float) -> None:
+        queries, gallery = unit_rows(20, 40, 1), unit_rows(700, 40, 2)
+        offsets = np.zeros(700, np.float32)
+        offsets[::2] = offset
+        found = search(queries, gallery, 355, offsets=offsets)
+        first = brute_force(queries, gallery[1::2], 350)[0] * 2 + 1
+        np.testing.assert_array_equal(found.indices[:, :350], first)
+        # The others are equal: their products are lost in such a number.
+        assert found.indices[:, 350:].tolist() == [[0, 2, 4, 6, 8]] * 20
+
+    def test_more_dimensions_than_sums_of_codes_hold(self) -> None:
+        gallery = np.full((12, 140_000), 140_000**-0.5, dtype=np.float32)
+        gallery *= np.linspace(0.9, 1.1, 12, dtype=np.float32)[:, None]
+        found = search(gallery[:10], gallery, 4)
+        assert found.indices.tolist() == [[11, 10, 9, 8]] * 10
+
     def test_long_rows_are_not_normalised(self) -> None:
         queries, gallery = unit_rows(4, 8, 1), unit_rows(500, 8, 2)
         gallery *= np.linspace(0.5, 3, 500, dtype=np.float32)[:, None]
@@ -180,6 +215,13 @@ def test_takes_arrays_that_must_not_be_written() -> None:
             {"offsets": np.array([0, np.nan, 0], dtype=np.float32)},
             "offsets must be finite",
         ),
+        (
+            (unit_rows(2, 8, 1), unit_rows(3, 8, 1), 1),
+            {"offsets": np.array([0, 2e30, 0], dtype=np.float32)},
+            "offsets must be at most 1e",
+        ),
+        ((unit_rows(2, 8, 1), unit_rows(3, 8, 1).tolist(), 1), {}, "must be float32"),
+        ((unit_rows(2, 8, 1), unit_rows(3, 8, 1).astype(">f4"), 1), {}, "cannot be searched"),
     ],
 )
 def test_refuses(arguments: tuple[Any, Any, int], options: dict[str, Any], message: str) -> None:
@@ -197,6 +239,22 @@ def test_lower_product_precision_widens_the_bound(monkeypatch: pytest.MonkeyPatc
     narrow = by_torch.summing_error(512)
     monkeypatch.setattr(torch, "get_float32_matmul_precision", lambda: "medium")
     assert by_torch.summing_error(512) > narrow + 2 * 2.0**-9
+
+
+def test_so_it_does_where_the_precision_was_set_by_newer_names(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    narrow = by_torch.summing_error(512)
+
+    def mixed() -> str:
+        raise RuntimeError("mix of the legacy and new APIs to set the matmul precision")
+
+    monkeypatch.setattr(torch, "get_float32_matmul_precision", mixed)
+    assert by_torch.summing_error(512) > narrow + 2 * 2.0**-9
+    found = search(unit_rows(4, 8, 1), unit_rows(50, 8, 2), 5)
+    np.testing.assert_array_equal(
+        found.indices, brute_force(unit_rows(4, 8, 1), unit_rows(50, 8, 2), 5)[0]
+    )
 
 
 @pytest.mark.skipif(not HAS_TILES, reason="a processor without VNNI")

@@ -13,10 +13,10 @@ import torch
 
 from cairn.domain import Float32
 from cairn.errors import CairnError
-from cairn.search import Crossing, TopK, cross, exact, merge, search, top_k
-from cairn.search.candidates import insert, kth_largest, put_in_order, score
-from cairn.search.compiled import BFLOAT16, FLOAT16, as_float32, compiled
-from cairn.search.workers import shares
+from cairn.search import Crossing, TopK, by_tiles, cross, exact, merge, search, top_k
+from cairn.search.candidates import Slab, insert, kth_largest, put_in_order, score
+from cairn.search.compiled import BFLOAT16, FLOAT16, FLOAT32, as_float32, compiled
+from cairn.search.workers import shares, workers
 
 
 def unit_rows(num_rows: int, dimension: int, seed: int) -> Float32:
@@ -119,6 +119,49 @@ def test_a_gallery_that_gives_fewer_rows_than_it_says_is_refused() -> None:
         search(unit_rows(2, 8, 1), InBlocks(unit_rows(300, 8, 2), 301), 3)
     with pytest.raises(CairnError, match="holds no rows"):
         search(unit_rows(2, 8, 1), InBlocks(unit_rows(0, 8, 2)), 3)
+
+
+def test_a_gallery_that_gives_more_rows_than_it_says_is_refused() -> None:
+    with pytest.raises(CairnError, match="has 299 rows and gave 300"):
+        search(unit_rows(2, 8, 1), InBlocks(unit_rows(300, 8, 2), 299), 3)
+
+
+class WithEmptyBlocks(InBlocks):
+    def blocks(self, num_rows: int) -> Iterator[Float32]:
+        for block in super().blocks(num_rows):
+            yield block[:0]
+            yield block
+
+
+def test_blocks_may_be_empty(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(exact, "_BLOCK_BYTES", 4 * 8 * 70)
+    queries, gallery = unit_rows(5, 8, 1), unit_rows(300, 8, 2)
+    assert_same(top_k(queries, WithEmptyBlocks(gallery), 9), top_k(queries, gallery, 9))
+
+
+@pytest.mark.parametrize("num_queries", [2, 60])
+@pytest.mark.parametrize("small", [0, 1 << 21])
+def test_a_bad_row_of_a_later_block_is_named_by_its_own_number(
+    small: int, num_queries: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(exact, "SMALL", small)
+    monkeypatch.setattr(exact, "_BLOCK_BYTES", 4 * 8 * 70)
+    gallery = unit_rows(300, 8, 2)
+    gallery[211] = np.nan
+    with pytest.raises(CairnError, match="gallery hold a row") as caught:
+        search(unit_rows(num_queries, 8, 1), InBlocks(gallery), 3)
+    assert caught.value.where == "row 211"
+
+
+def test_a_row_that_is_ruled_out_widens_no_other_row_s_bound() -> None:
+    queries, gallery = unit_rows(20, 40, 1), unit_rows(700, 40, 2)
+    offsets = np.zeros(700, np.float32)
+    offsets[300] = -1e30
+    with workers() as crew:
+        groups = by_tiles.pack_all_queries(queries, 0, crew)
+        slab = Slab(gallery.view(np.uint32), FLOAT32, offsets, 0)
+        panels = by_tiles.pack_slab(slab, None, crew)
+        assert by_tiles.set_bounds(groups, panels, slab).max() < 0.1
 
 
 def test_a_thousand_neighbours() -> None:

@@ -63,7 +63,8 @@ def by_products(
             require_vectors(norms_N, block.first, "gallery")
             size_Q = (norms_Q + errors_Q) * float(norms_N.max() + errors_N.max())
             radii_Q = errors_Q * norms_N.max() + summing_error(queries_QD.shape[1]) * size_Q
-            radii_Q += 8 * UNIT * (size_Q + np.abs(block.added_S).max())
+            radii_Q += 8 * UNIT * size_Q
+            raised_N = block.added_S + np.float32(8 * UNIT) * np.abs(block.added_S)
             weights_Q = (norms_Q + errors_Q) * np.float32(1 + 4 * UNIT)
             leans_Q = radii_Q + weights_Q * errors_N.max()
             for first in range(0, len(queries_QD), _QUERIES_AT_ONCE):
@@ -83,6 +84,7 @@ def by_products(
                         radii_Q[some],
                         weights_Q[some],
                         errors_N,
+                        raised_N,
                         own,
                         queries,
                         block,

@@ -210,7 +210,8 @@ def set_bounds(groups: Groups, panels: Panels, slab: Slab) -> Float32:
     """Write what the queries' bounds need for this slab; return by how much bounds exceed scores.
 
     The weight of a row's error is the norm of the query's code, the radius what the query's own
-    rounding can cost with the longest row; both plus the rounding of the bound itself.
+    rounding can cost with the longest row; both plus the rounding of the bound itself, but for that
+    of adding what is added, which ``packing`` sees to.
     """
     num_queries = len(groups.norms_N)
     norms_Q, errors_Q = groups.norms_N.astype(np.float64), groups.errors_N.astype(np.float64)
@@ -218,7 +219,7 @@ def set_bounds(groups: Groups, panels: Panels, slab: Slab) -> Float32:
     error = float(panels.facts[: num_panels(slab), 1].max())
     weights_Q = norms_Q + errors_Q
     radii_Q = errors_Q * norm
-    size_Q = weights_Q * (norm + 2 * error) + radii_Q + float(np.abs(slab.added_S).max())
+    size_Q = weights_Q * (norm + 2 * error) + radii_Q
     radii_Q += 16 * UNIT * size_Q
     for fact, values_Q in ((2, weights_Q * (1 + 4 * UNIT)), (3, radii_Q)):
         padded = np.zeros(groups.facts.shape[0] * QUERIES, np.float32)

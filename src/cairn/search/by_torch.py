@@ -64,7 +64,9 @@ class _Best:
         self.floors = torch.maximum(self.floors, torch.where(scores.isfinite(), lower, -torch.inf))
 
 
-def by_torch(queries: Tensor, gallery: Tensor, offsets_G: Tensor, k: int) -> TopK:
+def by_torch(
+    queries: Tensor, gallery: Tensor, offsets_G: Tensor, k: int, first_row: int = 0
+) -> TopK:
     """Return the top ``k``, k <= G, computed where the gallery lies, or else the queries.
 
     Args:
@@ -72,8 +74,9 @@ def by_torch(queries: Tensor, gallery: Tensor, offsets_G: Tensor, k: int) -> Top
         gallery: (G, D), likewise.
         offsets_G: (G,) float32.
         k: How many a query.
+        first_row: The number of the gallery's first row.
     """
-    return _pass(queries, gallery, offsets_G, k, 0)[0]
+    return _pass(queries, gallery, offsets_G, k, 0, first_row)[0]
 
 
 def both_by_torch(queries: Tensor, gallery: Tensor, k: int, m: int) -> tuple[TopK, TopK]:
@@ -81,7 +84,9 @@ def both_by_torch(queries: Tensor, gallery: Tensor, k: int, m: int) -> tuple[Top
     return _pass(queries, gallery, torch.zeros(len(gallery)), k, m)
 
 
-def _pass(queries: Tensor, gallery: Tensor, offsets_G: Tensor, k: int, m: int) -> tuple[TopK, TopK]:
+def _pass(
+    queries: Tensor, gallery: Tensor, offsets_G: Tensor, k: int, m: int, first_row: int = 0
+) -> tuple[TopK, TopK]:
     device = gallery.device if gallery.device.type != "cpu" else queries.device
     queries_QD, offsets_G = queries.to(device).float(), offsets_G.to(device)
     norms_Q = _norms(queries_QD, "queries", 0)
@@ -91,7 +96,8 @@ def _pass(queries: Tensor, gallery: Tensor, offsets_G: Tensor, k: int, m: int) -
         for start in range(0, len(queries_QD), _QUERIES_AT_ONCE):
             part = slice(start, start + _QUERIES_AT_ONCE)
             best = _Best(len(queries_QD[part]), k, device)
-            _take_blocks(best, for_rows, start, queries_QD[part], norms_Q[part], gallery, offsets_G)
+            of_part = (start, queries_QD[part], norms_Q[part])
+            _take_blocks(best, for_rows, *of_part, gallery, offsets_G, first_row)
             found.append(best)
     return _top_k(found, k), _top_k([for_rows] if for_rows else [], m)
 
@@ -104,38 +110,47 @@ def _take_blocks(
     norms_Q: Tensor,
     gallery: Tensor,
     offsets_G: Tensor,
+    first_row: int,
 ) -> None:
     """Let all blocks of the gallery pass by."""
     device = queries_QD.device
     dtype = torch.bfloat16 if device.type == "cuda" else torch.float32
     left_QD = queries_QD.to(dtype)
-    errors_Q = torch.linalg.vector_norm(queries_QD - left_QD.float(), dim=1) * 1.001 + _FLOAT32
+    errors_Q = _errors(queries_QD, left_QD)
     relative = 1.01 * (_BFLOAT16 if dtype == torch.bfloat16 else _FLOAT32) + 4 * _FLOAT32
     num_queries, dimension = queries_QD.shape
+    # Matrix units cut what they add off, where processors round it to the nearest.
+    summing = summing_error(dimension) * (2 if device.type == "cuda" else 1)
     k = best.rows.shape[1]
     step = max(k, _PAIRS_AT_ONCE[device.type] // max(num_queries, dimension))
     for start in range(0, len(gallery), step):
         rows_ND = gallery[start : start + step].to(device)
-        norms_N = _norms(rows_ND.float(), "gallery", start)
+        wide_ND = rows_ND.float()
+        norms_N = _norms(wide_ND, "gallery", first_row + start)
         right_ND = rows_ND.to(dtype)
-        errors_N = torch.linalg.vector_norm(rows_ND.float() - right_ND.float(), dim=1) * 1.001
+        errors_N = _errors(wide_ND, right_ND)
         added_N = offsets_G[start : start + step]
         bounds_QN = (left_QD @ right_ND.T).float()
         size_Q = (norms_Q + errors_Q) * (norms_N.max() + errors_N.max())
-        radius_Q = errors_Q * norms_N.max() + summing_error(dimension) * size_Q
-        radius_Q += 8 * _FLOAT32 * (size_Q + added_N.abs().max())
+        radius_Q = errors_Q * norms_N.max() + summing * size_Q + 8 * _FLOAT32 * size_Q
         radius_Q += (norms_Q + errors_Q) * errors_N.max()
-        bounds_QN += relative * bounds_QN.abs() + added_N + radius_Q[:, None]
+        raised_N = added_N + 8 * _FLOAT32 * added_N.abs()
+        bounds_QN += relative * bounds_QN.abs() + raised_N + radius_Q[:, None]
         if start == 0 and k < len(rows_ND):
-            at_QK = bounds_QN.topk(k, dim=1).indices
-            owners = torch.arange(num_queries, device=device).repeat_interleave(k)
-            likely = _scores(queries_QD, rows_ND, added_N, (owners, at_QK.flatten()))
-            best.raise_floors(likely.view(num_queries, k).amin(dim=1))
+            most_QK, at_QK = bounds_QN.topk(k, dim=1)
+            if dtype == torch.float32:  # bounds are so near the scores that these need not be made
+                slack_Q = 3 * (relative * size_Q + radius_Q)
+                least_QK = most_QK - slack_Q[:, None] - 32 * _FLOAT32 * added_N.abs()[at_QK]
+            else:
+                owners = torch.arange(num_queries, device=device).repeat_interleave(k)
+                likely = _scores(queries_QD, rows_ND, added_N, (owners, at_QK.flatten()))
+                least_QK = likely.view(num_queries, k)
+            best.raise_floors(least_QK.amin(dim=1))
         at_once = max(1, _PAIR_BYTES_AT_ONCE[device.type] // (8 * dimension))
         for some in torch.split((bounds_QN >= best.floors[:, None]).nonzero(), at_once):
             queries, rows = some[:, 0], some[:, 1]
             scores = _scores(queries_QD, rows_ND, added_N, (queries, rows))
-            best.take(queries, rows + start, scores)
+            best.take(queries, rows + first_row + start, scores)
         if for_rows is not None:
             own = _part(for_rows, slice(start, start + step))
             m = min(own.rows.shape[1], num_queries)
@@ -174,17 +189,27 @@ def _scores(
     The sums are added in the order of ``candidates.score``, so that every way and every device
     gives a pair the same score in every bit.
     """
-    products_PD = queries_QD[pairs[0]].double() * rows_ND[pairs[1]].double()
-    num = products_PD.shape[1]
-    sums = torch.zeros((len(products_PD), _SUMS), dtype=torch.float64, device=products_PD.device)
-    for d in range(0, num - num % _SUMS, _SUMS):
-        sums += products_PD[:, d : d + _SUMS]
-    for d in range(num - num % _SUMS, num):
+    products_PD = queries_QD.index_select(0, pairs[0]).double()
+    products_PD *= rows_ND.index_select(0, pairs[1])
+    whole, rest = divmod(products_PD.shape[1], _SUMS)
+    num = len(products_PD)
+    sums = torch.zeros((num, _SUMS), dtype=torch.float64, device=products_PD.device)
+    for products_PS in products_PD[:, : whole * _SUMS].view(num, whole, _SUMS).unbind(1):
+        sums += products_PS
+    for d in range(whole * _SUMS, whole * _SUMS + rest):
         sums[:, 0] += products_PD[:, d]
     while sums.shape[1] > 1:
         half = sums.shape[1] // 2
         sums = sums[:, :half] + sums[:, half:]
     return sums[:, 0] + added_N[pairs[1]].double()
+
+
+def _errors(rows_ND: Tensor, rounded_ND: Tensor) -> Tensor:
+    """Return the (N,) norms of what rounding rows lost, rounded up."""
+    if rounded_ND.dtype == torch.float32:
+        return rows_ND.new_zeros(len(rows_ND))
+    norms_N: Tensor = torch.linalg.vector_norm(rows_ND - rounded_ND.float(), dim=1)
+    return norms_N * (1.001 + 2 * rows_ND.shape[1] * _FLOAT32)
 
 
 def _norms(rows_ND: Tensor, name: str, first: int) -> Tensor:
@@ -200,9 +225,15 @@ def summing_error(dimension: int) -> float:
     D numbers are off by at most D 2^-24 times the norms (Higham, Accuracy and Stability of
     Numerical Algorithms, 2002, 3.1).
     """
-    # "high" and "medium" let float32 products round their factors, to bfloat16 at worst.
-    rounded = 0.0 if torch.get_float32_matmul_precision() == "highest" else 2.02 * _BFLOAT16
-    return 1.01 * (dimension + 4) * _FLOAT32 + rounded
+    return 1.01 * (dimension + 4) * _FLOAT32 + (2.02 * _BFLOAT16 if _may_round() else 0.0)
+
+
+def _may_round() -> bool:
+    """Return whether float32 products may round their factors, to bfloat16 at worst."""
+    try:
+        return torch.get_float32_matmul_precision() != "highest"
+    except RuntimeError:  # it was set by PyTorch's newer names, of which this one tells nothing
+        return True
 
 
 @contextmanager

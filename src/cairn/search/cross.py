@@ -136,9 +136,10 @@ def _cross(queries_QD: Tensor, gallery_GD: Tensor, k: int, m: int) -> tuple[TopK
         return both_by_torch(queries_QD, gallery_GD, k, m)
     from cairn.search.by_tiles import both_by_tiles, slab_rows
     from cairn.search.quickest import quickest_way
+    from cairn.search.tiles import MOST_DIMENSIONS
     from cairn.search.workers import workers
 
-    if quickest_way() != "tiles":
+    if quickest_way() != "tiles" or queries_QD.shape[1] > MOST_DIMENSIONS:
         return top_k(queries_QD, gallery_GD, k), top_k(gallery_GD, queries_QD, m)
     nothing = np.zeros(len(gallery_GD), np.float32)
     parts = slabs(gallery_GD, nothing, slab_rows(gallery_GD.shape[1]))

@@ -16,7 +16,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -36,6 +35,7 @@ SMALL = 1 << 21  # proposals or numbers in the gallery: too few to load compiled
 _FEW = 8  # queries; for so many reading the gallery takes the time, not the products
 _BFLOAT16_FROM = 48  # queries; fewer do not repay rounding the gallery
 _QUERIES_AT_ONCE = 1 << 17  # whose codes are kept
+_ROWS_AT_ONCE = 1 << 30  # where no other limit asks for fewer: numbers in a slab have 32 bits
 _BLOCK_BYTES = 128 << 20  # of a gallery that is read in blocks, at a time
 
 
@@ -58,14 +58,16 @@ def search(
             and similarity -inf.
         precision: One of ``PRECISIONS``.
         offsets: (G,) finite float32 added to the similarities of each gallery row before the top
-            k is chosen; minus a penalty, say. The similarities returned include it.
+            k is chosen; minus a penalty, say, or -1e30 for a row that is out of the question. The
+            similarities returned include it. At most 1e30.
 
     Returns:
         (Q, k) int64 rows and (Q, k) float32 similarities on the host. Rows and order are those of
         the inner products in float64; equal ones come by lower row.
 
     Raises:
-        CairnError: Shapes, types or ``k`` do not fit, or a row is zero or not finite.
+        CairnError: Shapes, types or ``k`` do not fit, or a row is zero, not finite, or of a length
+            beyond 1e-9 to 1e9.
     """
     if precision not in PRECISIONS:
         raise CairnError(
@@ -83,18 +85,24 @@ def top_k(queries: Array, gallery: Gallery, k: int, *, offsets: Array | None = N
     if k < 1:
         raise CairnError("k must be at least 1", where=f"k = {k}")
     queries_QD = as_matrix(queries, "queries")
-    if not isinstance(gallery, np.ndarray | Tensor):
+    if isinstance(gallery, Blocks):
         return _of_blocks(queries_QD, gallery, k, offsets)
     gallery_GD = as_matrix(gallery, "gallery")
     require_fit(queries_QD, tuple(gallery_GD.shape))
+    return _of_matrix(queries_QD, gallery_GD, as_offsets(offsets, len(gallery_GD)), k, 0)
+
+
+def _of_matrix(
+    queries_QD: Tensor, gallery_GD: Tensor, offsets_G: Float32, k: int, first_row: int
+) -> TopK:
+    """Return the top k of a matrix, padded where k > G; its first row has that number."""
     num_rows = len(gallery_GD)
-    offsets_G = as_offsets(offsets, num_rows)
     if k > num_rows:
-        return merge([top_k(queries_QD, gallery_GD, num_rows, offsets=offsets_G)], k)
+        return merge([_of_matrix(queries_QD, gallery_GD, offsets_G, num_rows, first_row)], k)
     is_small = num_rows * max(len(queries_QD), gallery_GD.shape[1]) <= SMALL
     if gallery_GD.is_cuda or queries_QD.is_cuda or is_small:
-        return by_torch(queries_QD, gallery_GD, torch.from_numpy(offsets_G), k)
-    return _on_processor(queries_QD, gallery_GD, offsets_G, k)
+        return by_torch(queries_QD, gallery_GD, torch.from_numpy(offsets_G), k, first_row)
+    return _on_processor(queries_QD, gallery_GD, offsets_G, k, first_row)
 
 
 def _of_blocks(queries_QD: Tensor, gallery: Blocks, k: int, offsets: Array | None) -> TopK:
@@ -104,11 +112,15 @@ def _of_blocks(queries_QD: Tensor, gallery: Blocks, k: int, offsets: Array | Non
     found: TopK | None = None
     start = 0
     for block in gallery.blocks(max(1, _BLOCK_BYTES // (4 * dimension))):
-        added = offsets_G[start : start + len(block)]
-        part = top_k(queries_QD, block, min(k, len(block)), offsets=added)
-        moved = part.moved(start)
-        found = moved if found is None else merge([found, moved], min(k, start + len(block)))
-        start += len(block)
+        block_SD = as_matrix(block, "gallery")
+        require_fit(queries_QD, (num_rows, block_SD.shape[1]))
+        first, start = start, start + len(block_SD)
+        if start > num_rows:
+            break
+        if first < start:
+            most = min(k, start - first)
+            part = _of_matrix(queries_QD, block_SD, offsets_G[first:start], most, first)
+            found = part if found is None else merge([found, part], min(k, start))
     if found is None or start != num_rows:
         raise CairnError(f"the gallery says that it has {num_rows} rows and gave {start}")
     return merge([found], k)
@@ -126,35 +138,44 @@ def require_fit(queries_QD: Tensor, shape: tuple[int, ...]) -> None:
         raise CairnError("the gallery holds no rows", todo="build it from at least one image")
 
 
-def _on_processor(queries_QD: Tensor, gallery_GD: Tensor, offsets_G: Float32, k: int) -> TopK:
+def _on_processor(
+    queries_QD: Tensor, gallery_GD: Tensor, offsets_G: Float32, k: int, first_row: int
+) -> TopK:
     """Search by compiled loops."""
     from cairn.search.by_products import by_products
     from cairn.search.by_rows import by_rows
     from cairn.search.by_tiles import by_tiles, slab_rows
     from cairn.search.quickest import quickest_way
+    from cairn.search.tiles import MOST_DIMENSIONS
     from cairn.search.workers import workers
 
     rows_QD: Float32 = queries_QD.float().numpy()
     num_queries, dimension = rows_QD.shape
     with workers() as crew:
         if num_queries <= _FEW:
-            return by_rows(rows_QD, slabs(gallery_GD, offsets_G, len(gallery_GD)), k, crew)
+            whole = slabs(gallery_GD, offsets_G, _ROWS_AT_ONCE, first_row)
+            return by_rows(rows_QD, whole, k, crew)
         way = quickest_way()
-        if way == "tiles":
+        if way == "tiles" and dimension <= MOST_DIMENSIONS:
             found = []
             for first in range(0, num_queries, _QUERIES_AT_ONCE):
                 some_QD = rows_QD[first : first + _QUERIES_AT_ONCE]
-                every = list(slabs(gallery_GD, offsets_G, slab_rows(dimension)))
+                every = list(slabs(gallery_GD, offsets_G, slab_rows(dimension), first_row))
                 found.append(by_tiles(some_QD, first, every, k, crew))
             return found[0] if len(found) == 1 else stack(found)
         is_rounded = way == "bfloat16" and num_queries >= _BFLOAT16_FROM
         dtype = torch.bfloat16 if is_rounded else torch.float32
-        parts = slabs(gallery_GD, offsets_G, slab_rows(dimension))
+        parts = slabs(gallery_GD, offsets_G, slab_rows(dimension), first_row)
         return by_products(rows_QD, parts, k, crew, dtype=dtype)
 
 
-def slabs(gallery_GD: Tensor, offsets_G: Float32, num_rows: int) -> Iterator[Slab]:
-    """Yield a gallery on the host in slabs of at most ``num_rows``, none of it copied."""
+def slabs(
+    gallery_GD: Tensor, offsets_G: Float32, num_rows: int, first_row: int = 0
+) -> Iterator[Slab]:
+    """Yield a gallery on the host in slabs of at most ``num_rows``, none of it copied.
+
+    Its rows are numbered from ``first_row`` on.
+    """
     from cairn.search.candidates import Slab
     from cairn.search.compiled import BFLOAT16, FLOAT16, FLOAT32
 
@@ -163,4 +184,4 @@ def slabs(gallery_GD: Tensor, offsets_G: Float32, num_rows: int) -> Iterator[Sla
     bits_GD = gallery_GD.view(torch.uint16 if is_half else torch.uint32).numpy()
     for start in range(0, len(bits_GD), num_rows):
         part = slice(start, start + num_rows)
-        yield Slab(bits_GD[part], kind[gallery_GD.dtype], offsets_G[part], start)
+        yield Slab(bits_GD[part], kind[gallery_GD.dtype], offsets_G[part], first_row + start)

@@ -2,7 +2,9 @@
 
 A row x becomes round(x / scale) with scale = max|x| / 127. What rounding lost is measured, not
 estimated, so that the bound of a score follows from the rows themselves: with x', y' the rows that
-the codes stand for, xy <= x'y' + |x - x'| |y| + |x'| |y - y'| (Cauchy-Schwarz).
+the codes stand for, xy <= x'y' + |x - x'| |y| + |x'| |y - y'| (Cauchy-Schwarz). Norms are measured
+in float32 and rounded up; that holds for rows of lengths that ``rows.require_vectors`` lets pass,
+whose squares neither vanish nor overflow.
 
 Legend of shapes: N rows, D dimensions; layouts of groups and panels as in ``tiles``.
 """
@@ -175,7 +177,8 @@ def pack_rows(
             scale, error = _encode(row_D, largest(row_D), codes_S, back_D)
             panels.facts[p, 0, j] = scale
             panels.facts[p, 1, j] = error
-            panels.facts[p, 2, j] = added_N[row]
+            # Raised by more than adding it rounds off: a large one widens its own row alone.
+            panels.facts[p, 2, j] = added_N[row] + np.float32(16 * UNIT) * abs(added_N[row])
             panels.facts[p, 3, j] = np.inf
             for s in range(steps):
                 target[j // LANES, s, j % LANES] = words[s]

@@ -37,6 +37,12 @@ class Blocks(Protocol):
 
 Gallery: TypeAlias = Array | Blocks
 
+SHORTEST, LONGEST = 1e-9, 1e9
+"""Lengths of rows: the squares of what rounding loses of them are numbers of float32 too."""
+
+LARGEST_OFFSET = 1e30
+"""With it, too, bounds are finite in float32."""
+
 _TYPES = (torch.float32, torch.float16, torch.bfloat16)
 
 
@@ -66,7 +72,7 @@ def as_tensor(values: Array) -> Tensor:
         warnings.filterwarnings("ignore", message=".*not writable.*")
         try:
             return torch.from_numpy(np.ascontiguousarray(values))
-        except TypeError as error:
+        except (TypeError, ValueError) as error:  # such as objects, or bytes in another order
             raise CairnError(f"rows cannot be searched: {error}") from None
 
 
@@ -74,7 +80,7 @@ def as_offsets(offsets: Array | None, num_rows: int) -> Float32:
     """Return what is added to the scores of each row, on the host.
 
     Raises:
-        CairnError: Not one finite float32 for each row.
+        CairnError: Not one finite float32, at most ``LARGEST_OFFSET``, for each row.
     """
     if offsets is None:
         return np.zeros(num_rows, dtype=np.float32)
@@ -86,20 +92,25 @@ def as_offsets(offsets: Array | None, num_rows: int) -> Float32:
         )
     if not bool(torch.isfinite(tensor).all()):
         raise CairnError("offsets must be finite")
+    if num_rows and float(tensor.max()) > LARGEST_OFFSET:
+        raise CairnError(f"offsets must be at most {LARGEST_OFFSET:g}")
     array: Float32 = tensor.cpu().numpy()
     return array
 
 
 def require_vectors(norms_N: Float32, first: int, name: str) -> None:
-    """Refuse rows whose norms are zero or no numbers.
+    """Refuse rows whose norms are zero, no numbers, or far from those of unit rows.
 
     Raises:
         CairnError: There is one; the first is named, counted from ``first``.
     """
-    bad = np.flatnonzero(~(np.isfinite(norms_N) & (norms_N > 0)))
+    bad = np.flatnonzero(~((norms_N >= SHORTEST) & (norms_N <= LONGEST)))
     if len(bad):
+        norm = norms_N[bad[0]]
+        is_vector = np.isfinite(norm) and norm > 0
+        what = f"far from unit length, of length {norm:.3g}" if is_vector else "zero or not finite"
         raise CairnError(
-            f"{name} hold a row that is zero or not finite",
+            f"{name} hold a row that is {what}",
             where=f"row {first + int(bad[0])}",
             todo="embed that image again; unit rows are what the model makes",
         )

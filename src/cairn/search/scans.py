@@ -201,6 +201,7 @@ def scan_products(
     radius_Q: Float32,
     weights_Q: Float32,
     errors_S: Float32,
+    raised_S: Float32,
     lists: Lists,
     queries_QD: Float32,
     slab: Slab,
@@ -210,7 +211,8 @@ def scan_products(
     """Take in a block of products whose first row is row ``start`` of the slab.
 
     ``products_QN`` holds the bits of the products; shifted left by ``shift`` they are those of a
-    float32 v. A pair's bound is ``v + relative |v| + error_r * weight_q + added_r + radius_q``.
+    float32 v. A pair's bound is ``v + relative |v| + error_r * weight_q + raised_r + radius_q``;
+    ``raised_S`` is what is added to scores, raised by more than adding it rounds off.
     """
     num = products_QN.shape[1]
     scratch_D = np.empty(queries_QD.shape[1], np.float32)
@@ -224,11 +226,11 @@ def scan_products(
             size = min(CHUNK, num - begin)
             row = products_QN[i, begin : begin + size]
             errors = errors_S[start + begin : start + begin + size]
-            added = slab.added_S[start + begin : start + begin + size]
+            raised = raised_S[start + begin : start + begin + size]
             for j in range(size):
                 bits[j] = np.uint32(row[j]) << np.uint32(shift)
             for j in range(size):
-                slack = share * abs(values[j]) + errors[j] * weight + added[j] + radius
+                slack = share * abs(values[j]) + errors[j] * weight + raised[j] + radius
                 bounds[j] = values[j] + slack
             reached = np.uint32(0)
             for j in range(size):

@@ -24,26 +24,30 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-import llvmlite.binding as llvm
 import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
+from numba.core.registry import cpu_target
 from numba.extending import intrinsic
 
 from cairn.search.instructions import pointer
 
-_features = llvm.get_host_cpu_features()
-IS_WIDE = bool(_features.get("avx512vnni") and _features.get("avx512vl"))
-HAS_TILES = IS_WIDE or bool(_features.get("avxvnni"))
+# What numba compiles for, which is this processor unless its settings say otherwise.
+_features = cpu_target.target_context.codegen().magic_tuple()[2].split(",")
+IS_WIDE = "+avx512vnni" in _features and "+avx512vl" in _features
+HAS_TILES = IS_WIDE or "+avxvnni" in _features
 """Whether this processor has the instruction; without it, nothing here may be called."""
 
-HAS_MATRIX_UNITS = bool(_features.get("amx-bf16"))
+HAS_MATRIX_UNITS = "+amx-bf16" in _features
 """Whether it multiplies matrices in bfloat16 in units of their own."""
 
 LANES = 16 if IS_WIDE else 8
 QUERIES = 14 if IS_WIDE else 6
 """So many sums, two vectors of each, as fill the registers but for the operands."""
+
+MOST_DIMENSIONS = 1 << 17
+"""As many products of codes, 127 x 127 at most, as surely fit into the 32 bits of a sum."""
 
 ROWS = 2 * LANES
 QUERY_FACTS, ROW_FACTS = 5, 4
