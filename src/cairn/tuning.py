@@ -77,7 +77,9 @@ def tune(
     asked = _Asked.draw(vectors, queries, k, np.random.default_rng(seed))
     contest = _Contest(asked, exact, target_recall, goal)
     if len(exact) < MIN_ROWS:
-        return contest.end(f"exact search: a gallery of fewer than {MIN_ROWS} needs no index")
+        return contest.end(
+            f"exact search: a gallery of fewer than {MIN_ROWS:,} images needs no index"
+        )
     for kind in kinds:
         for parameters in _builds(kind, len(exact)):
             searcher = ApproximateSearcher(vectors, parameters, offsets=offsets)
@@ -192,7 +194,7 @@ class _Contest:
 
     def verdict(self) -> str:
         """Return the outcome in words."""
-        exact = f"{self.exact.cost(self.goal):.3f} ms a query"
+        exact = self.exact.pace(self.goal)
         k = self.asked.k
         if self.best is None:
             near = max(self.trials[1:], key=lambda trial: trial.recall.at_k.value)
@@ -201,13 +203,13 @@ class _Contest:
                 f"with {near.recall.at_k.value:.4f}. Search exactly ({exact}), or ask for less"
             )
         trial = self.best[0]
-        own = f"{trial.cost(self.goal):.3f} ms"
+        own = trial.pace(self.goal)
         if not self.beats(trial, self.exact):
             return f"exact search is quicker: {exact}, against {own} of {trial.name}"
         assert trial.held_out is not None
         at_k, at_1 = trial.held_out.at_k, trial.held_out.at_1
         text = (
-            f"{trial.name}: {own} a query, exact search {exact.removesuffix(' a query')}; on "
+            f"{trial.name}: {own}, exact search {exact}; on "
             f"{trial.held_out.num_queries} held-out queries recall@{k} {at_k.value:.4f} "
             f"({bounds(at_k)}), recall@1 {at_1.value:.4f} ({bounds(at_1)})"
         )

@@ -7,6 +7,7 @@ and skipped where others remain; tables, models and galleries that do not fit ar
 from __future__ import annotations
 
 import csv
+import errno
 import json
 import os
 import shutil
@@ -514,6 +515,28 @@ def test_a_gallery_of_one_image_answers(place: Path, cairn: Cairn, tmp_path: Pat
     ended = cairn("inspect", manifest, "-o", tmp_path / "i", "--workers", "1")
     assert ended.status == 0
     assert_refused(cairn(*train_words(manifest, tmp_path / "r")), "at least two")
+
+
+@pytest.mark.parametrize("by_lance", [False, True])
+def test_a_full_disk_is_told(
+    place: Path, cairn: Cairn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, by_lance: bool
+) -> None:
+    manifest = write_manifest(place / "满.csv", ("grey.png",))
+    words = ("--backend", "torch", "--device", "cpu")
+    assert cairn("embed", place / "模型", manifest, "-o", tmp_path / "e", *words).status == 0
+
+    def full(*_: object, **__: object) -> None:
+        if by_lance:
+            raise OSError("LanceError(IO): Generic error: No space left on device (os error 28)")
+        raise OSError(errno.ENOSPC, "No space left on device", str(tmp_path / "满"))
+
+    name = "cairn.gallery.gallery.write_fragments" if by_lance else "shutil.copyfile"
+    monkeypatch.setattr(name, full)
+    build = ("gallery", "build", tmp_path / "e", place / "模型", "-o", tmp_path / "满")
+    assert_refused(cairn(*build), "No space left")
+    monkeypatch.undo()
+    assert_refused(cairn("gallery", "log", tmp_path / "满"), "not a gallery")
+    assert cairn(*build).status == 0, "what a failed build left is no hindrance"
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -159,8 +161,12 @@ def test_what_is_wrong_is_said(place: Path, gallery: Path, tmp_path: Path) -> No
         (("add", gallery, place / "bank"), "3 of 3 images have no landmark"),
         (("add", place / "e", place / "more"), "embeddings, not a gallery"),
         (("add", tmp_path / "none", place / "more"), "not a gallery"),
+        (("add", gallery, place / "model0"), "neither embeddings nor a manifest"),
+        (("add", gallery, place / "none"), "no such embedding folder"),
+        (("log", place / "model0" / "config.json"), "this is a file, and a gallery is a folder"),
+        (("tag", gallery, "two words"), "letters, digits, dots"),
         (("remove", gallery), "nothing is named"),
-        (("remove", gallery, "--ids", tmp_path / "none.txt"), "not a readable file of ids"),
+        (("remove", gallery, "--ids", tmp_path / "none.txt"), "No such file"),
         (("merge", gallery, "a", "--into", "A"), "no landmark 'A'"),
         (("rollback", gallery, "9"), "no version 9"),
         (("rollback", gallery, "good"), "no tag 'good'"),
@@ -174,6 +180,37 @@ def test_what_is_wrong_is_said(place: Path, gallery: Path, tmp_path: Path) -> No
         with pytest.raises(CairnError, match=text):
             call("gallery", *words)
     assert Gallery.load(gallery).version == 1
+
+
+def test_a_landmark_called_by_its_name_is_told_by_its_id(gallery: Path) -> None:
+    call("gallery", "rename", gallery, "塔", "The tower")
+    with pytest.raises(CairnError, match="did you mean '塔'"):
+        call("gallery", "merge", gallery, "The tower", "--into", "a")
+
+
+def test_looking_back_and_naming_load_no_pytorch(gallery: Path) -> None:
+    """PyTorch and timm take seconds to load; the commands that need none answer at once."""
+    lines = [
+        "import sys",
+        "from cairn.gallery import log, merge_landmarks, rename_landmark, rollback, tag",
+        f"gallery = {str(gallery)!r}",
+        "rename_landmark(gallery, 'a', 'Arch')",
+        "merge_landmarks(gallery, 'b', into='a')",
+        "tag(gallery, 'merged')",
+        "rollback(gallery, 1)",
+        "assert [line.version for line in log(gallery)] == [4, 3, 2, 1]",
+        "heavy = {'torch', 'timm', 'torchvision', 'numba', 'openvino', 'faiss'}",
+        "assert not heavy & set(sys.modules), heavy & set(sys.modules)",
+    ]
+    subprocess.run([sys.executable, "-c", "\n".join(lines)], check=True, timeout=120)
+
+
+def test_loading_a_gallery_needs_no_timm(gallery: Path) -> None:
+    code = (
+        f"import sys; from cairn.gallery import Gallery; Gallery.load({str(gallery)!r})\n"
+        "assert not {'timm', 'torchvision', 'openvino'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
 
 
 def test_no_command_has_more_than_ten_options() -> None:

@@ -45,7 +45,8 @@ def test_the_winner_shows_the_recall_on_queries_that_had_no_say(kind: str, goal:
     assert (found.similarities >= truth.similarities[:, -1:]).mean() == pytest.approx(both)
     reaching = [trial for trial in made.trials[1:] if trial.reaches(0.9)]
     assert made.winner.cost(goal) == min(trial.cost(goal) for trial in reaching)
-    assert made.winner.name in made.verdict
+    assert f"{made.winner.name}: {made.winner.pace(goal)}, exact search " in made.verdict
+    assert ("queries/s" in made.verdict) == (goal == "batch"), "what was to be quick"
     starred = [line for line in made.table().splitlines() if line.startswith("*")]
     assert len(starred) == 1
     assert made.winner.name in starred[0]

@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import re
 import sys
 
 from cairn.cli.app import app
 from cairn.errors import CairnError
 
 __all__ = ["main"]
+
+_TODO = {
+    errno.ENOSPC: "make room, then give the command again; what it changes is as it was",
+    errno.EDQUOT: "make room, then give the command again; what it changes is as it was",
+    errno.EACCES: "get the right to write there, or name another place",
+    errno.EPERM: "get the right to write there, or name another place",
+    errno.EROFS: "name a place that can be written to",
+}
+"""What to do about a place that cannot be written to, by the number of the error."""
 
 
 def main() -> None:
@@ -20,4 +31,15 @@ def main() -> None:
         app(prog_name="cairn")
     except CairnError as error:
         print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except OSError as error:
+        # Any write may meet a full disk or a folder without permission; Lance tells it in words.
+        told = re.search(r"\(os error (\d+)\)", str(error))
+        number = error.errno or (int(told[1]) if told else 0)
+        if number not in _TODO:
+            raise
+        fault = CairnError(
+            os.strerror(number), where=error.filename2 or error.filename or "", todo=_TODO[number]
+        )
+        print(f"error: {fault}", file=sys.stderr)
         sys.exit(2)

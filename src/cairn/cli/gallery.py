@@ -84,8 +84,16 @@ def add(
     from cairn.embed import BATCH_SIZE
     from cairn.gallery import add_embeddings, add_photographs
     from cairn.manifest import Manifest
+    from cairn.tables import DATASET_NAME
 
     if source.suffix.lower() not in TABLE_SUFFIXES or source.is_dir():
+        if source.exists() and not (source / DATASET_NAME).exists():
+            folder = source if source.is_dir() else "PHOTOGRAPHS"
+            raise CairnError(
+                "these are neither embeddings nor a manifest",
+                where=source,
+                todo=f"photographs need a manifest: cairn data folder {folder} -o new.parquet",
+            )
         landmark_names = None if names is None else _names(names)
         _emit(add_embeddings(gallery, source, landmark_names=landmark_names), gallery, as_json)
         return
@@ -220,7 +228,12 @@ def _ids(path: Path) -> list[str]:
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise CairnError(f"not a readable file of ids: {error}", where=path) from None
+        reason = error.strerror if isinstance(error, OSError) else "it is no UTF-8 text"
+        raise CairnError(
+            f"not a readable file of ids: {reason}",
+            where=path,
+            todo="name a text file with one image id a line, or a manifest",
+        ) from None
     found = [line for line in lines if line.strip()]
     if not found:
         raise CairnError("the file has no ids", where=path, todo="write one image id a line")

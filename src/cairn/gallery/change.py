@@ -195,6 +195,9 @@ def _require_known(base: Version, column: str, ids: Sequence[str], noun: str) ->
     unknown = given.filter(pc.invert(pc.is_in(given, value_set=known))).to_pylist()
     if unknown:
         close = _similar(unknown[0], known)
+        if column == "landmark_id":
+            names = base.landmark_names()
+            close = [one for one, name in names.items() if name == unknown[0]][:_SHOWN] or close
         raise CairnError(
             f"the gallery has no {noun} {', '.join(map(repr, unknown[:_SHOWN]))}"
             + (f" and {len(unknown) - _SHOWN} more" if len(unknown) > _SHOWN else ""),

@@ -11,18 +11,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import pyarrow.parquet as pq
 
-from cairn.checkpoint import model_fingerprint
 from cairn.errors import CairnError
 from cairn.gallery.penalties import MODEL_KEY, make_penalty, read_penalty, write_penalty
 from cairn.gallery.place import Place
 from cairn.gallery.rows import Facts, arrow_rows, checksums, content_key
 from cairn.gallery.versions import Entry, Version, commit, require_absent, write_fragments
-from cairn.penalty import PenaltyTable
 from cairn.tables import EmbeddingTable, lance_library
+
+if TYPE_CHECKING:
+    from cairn.penalty import PenaltyTable
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,6 +100,8 @@ class Gallery:
             CairnError: The embeddings are of another model, an image has no landmark, or ``out``
                 is taken.
         """
+        from cairn.checkpoint import model_fingerprint
+
         table = EmbeddingTable.read(table_folder)
         fingerprint = model_fingerprint(Path(model_dir))
         if table.fingerprint != fingerprint:
@@ -184,6 +187,8 @@ class Gallery:
         Raises:
             CairnError: The table is of other images or another model.
         """
+        from cairn.penalty import PenaltyTable
+
         penalty = PenaltyTable.read_for(Path(path), self.table.image_ids)
         maker = (pq.read_schema(path).metadata or {}).get(MODEL_KEY)
         if maker is not None and maker.decode() != self.table.fingerprint:

@@ -113,7 +113,9 @@ def tag(
         except (ValueError, OSError) as error:
             reason = str(error).partition(", /")[0].partition("\n")[0]
             raise CairnError(
-                f"the tag {name!r} cannot be set: {reason}", where=base.place
+                f"the tag {name!r} cannot be set: {reason}",
+                where=base.place,
+                todo="make names of letters, digits, dots, dashes and underscores",
             ) from None
         return number
 

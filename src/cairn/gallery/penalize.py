@@ -46,7 +46,7 @@ def keep_penalty(
         entry = Entry(
             0,
             "penalize",
-            {"bank": note.bank, "bank_size": len(bank), **note.rule},
+            {"bank_size": len(bank), **note.rule, "bank": note.bank},
             num_images=base.num_images,
             num_landmarks=base.num_landmarks,
             model=facts.fingerprint,

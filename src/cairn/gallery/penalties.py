@@ -9,18 +9,20 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import pyarrow.parquet as pq
 
-from cairn.attraction import Attraction
 from cairn.errors import CairnError
 from cairn.gallery.place import Place
 from cairn.gallery.rows import PenaltyNote, checksums, content_key
 from cairn.gallery.versions import Version
-from cairn.penalty import PenaltyRule, PenaltyTable, penalty_table
 from cairn.progress import say
 from cairn.tables import EmbeddingTable, lance_library, require_same_model
+
+if TYPE_CHECKING:  # they load PyTorch, which many a change of a gallery does without
+    from cairn.attraction import Attraction
+    from cairn.penalty import PenaltyTable
 
 MODEL_KEY = b"cairn.model"
 
@@ -35,6 +37,8 @@ def make_penalty(
             out of range.
     """
     _require_bank(gallery, bank, where)
+    from cairn.penalty import penalty_table
+
     made = penalty_table(gallery.vectors, bank.vectors, **{"top": "auto", **rule})
     _tell(made)
     return made
@@ -114,6 +118,8 @@ def keep(
     Raises:
         CairnError: As ``make_penalty``.
     """
+    from cairn.penalty import PenaltyRule
+
     name = note.file_name(key)
     if place.has(name):
         return
@@ -141,6 +147,8 @@ def _attraction(
     before: str,
 ) -> Attraction:
     """Return what the bank and a table see in one another, and keep it for what follows."""
+    from cairn.attraction import Attraction
+
     keys = checksums(table.image_ids, table.vectors)
     name = note.attraction_name(key)
     names = [one for one in (name, note.attraction_name(before)) if place.has(one)]
@@ -202,6 +210,8 @@ def read_penalty(version: Version, table: EmbeddingTable) -> tuple[PenaltyTable 
     note = version.facts.penalty
     if note is None:
         return None, ""
+    from cairn.penalty import PenaltyTable
+
     name = note.file_name(version.content_key)
     if not version.place.has(name):
         raise CairnError(

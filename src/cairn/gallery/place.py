@@ -112,13 +112,16 @@ class Place:
         """
         if self.has_folder(name):
             return
+        files = sorted(path for path in source.rglob("*") if path.is_file())
         if self.remote:
-            files = sorted(path for path in source.rglob("*") if path.is_file())
             for path in sorted(files, key=lambda one: one == source / _LAST):
                 self._upload(path, f"{name}/{path.relative_to(source).as_posix()}")
             return
         with atomic_folder(self._local / name) as temporary:
-            shutil.copytree(source, temporary, dirs_exist_ok=True)
+            for path in files:
+                copy = temporary / path.relative_to(source)
+                copy.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(path, copy)
 
     @contextmanager
     def local_file(self, name: str) -> Iterator[Path]:

@@ -307,6 +307,12 @@ def _properties(entry: Entry) -> dict[str, str]:
 
 
 def _newest(place: Place) -> Any:
+    if isinstance(place.location, Path) and place.location.is_file():
+        raise CairnError(
+            "this is a file, and a gallery is a folder",
+            where=place,
+            todo="the gallery comes first, then what the command does with it",
+        )
     try:
         return lance_library().dataset(place.uri(DATASET_NAME), storage_options=place.options)
     except (ValueError, OSError) as error:
