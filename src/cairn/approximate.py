@@ -29,6 +29,7 @@ from typing import Any
 import faiss
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from cairn.domain import Float32, Int64, Neighbors
 from cairn.errors import CairnError
@@ -54,6 +55,9 @@ class ApproximateSearcher:
 
     A gallery of fewer than ``MIN_ROWS`` rows gets no index and is searched exactly, and so is any
     query that wants about as many rows as there are, or for which FAISS finds fewer than ``k``.
+
+    Beside the gallery a graph holds its rows once more (FAISS's own copy), and while it is built
+    twice; lists hold codes (``num_bytes``).
 
     Args:
         vectors: (G, D) float32 gallery, rows of unit length, G >= 1; kept, for they score.
@@ -126,7 +130,10 @@ class ApproximateSearcher:
         made._index, made._storage = index, None
         if is_graph and index.storage is None:
             made._storage = faiss.IndexFlatL2(index.d)  # kept here: the graph does not own it
-            made._storage.add(stored(made.vectors, made.offsets, parameters))
+            most = float(_squares(made.vectors, made.offsets).max())
+            for part in _parts(len(made)):  # so that it is not held twice
+                offsets_N = _some(made.offsets, part)
+                made._storage.add(stored(made.vectors[part], offsets_N, parameters, most=most))
             index.storage, index.own_fields = made._storage, False
         return made
 
@@ -240,25 +247,41 @@ class ApproximateSearcher:
         return max(own.num_rescored, k + _SPARE), scan
 
 
-def stored(vectors_GD: Float32, offsets_G: Float32 | None, parameters: Parameters) -> Float32:
+def stored(
+    vectors_GD: Float32,
+    offsets_G: Float32 | None,
+    parameters: Parameters,
+    *,
+    most: float | None = None,
+) -> Float32:
     """Return the (G, E) rows that FAISS is given for a gallery: see the module's first lines.
 
-    Lists may be given a part of it; a graph needs the whole, whose rows are made equally long.
+    Args:
+        vectors_GD: The gallery, or a part of it.
+        offsets_G: Its offsets.
+        parameters: What they are for.
+        most: For a part, the largest squared length of the gallery, offsets included: all rows of
+            a graph are made as long.
     """
     columns = [vectors_GD]
     if offsets_G is not None:
         columns.append(offsets_G[:, None])
     if isinstance(parameters, Hnsw):
-        squares_G = np.einsum("gd,gd->g", vectors_GD, vectors_GD, dtype=np.float64)
-        if offsets_G is not None:
-            squares_G += np.square(offsets_G, dtype=np.float64)
-        missing_G = np.sqrt(np.maximum(squares_G.max() - squares_G, 0.0))
+        squares_G = _squares(vectors_GD, offsets_G)
+        most = float(squares_G.max()) if most is None else most
+        missing_G = np.sqrt(np.maximum(most - squares_G, 0.0))
         columns.append(missing_G.astype(np.float32)[:, None])
     else:
         width = sum(column.shape[1] for column in columns)
         spare = -width % (2 * parameters.code_dims)  # fast scans take codes in pairs
         columns.append(np.zeros((len(vectors_GD), spare), dtype=np.float32))
     return np.ascontiguousarray(np.concatenate(columns, axis=1), dtype=np.float32)
+
+
+def _squares(vectors_GD: Float32, offsets_G: Float32 | None) -> NDArray[np.float64]:
+    """Return (G,) squared lengths of rows with their offsets."""
+    squares_G: NDArray[np.float64] = np.einsum("gd,gd->g", vectors_GD, vectors_GD, dtype=np.float64)
+    return squares_G if offsets_G is None else squares_G + np.square(offsets_G, dtype=np.float64)
 
 
 def _asked(queries_QD: Float32, width: int, *, has_offsets: bool) -> Float32:
@@ -291,11 +314,15 @@ def _build(vectors_GD: Float32, offsets_G: Float32 | None, parameters: Parameter
         faiss.METRIC_INNER_PRODUCT,
     )
     index.train(taught_NE)
-    starts = range(0, num_rows, _ADDED_AT_ONCE)
-    for start in track(starts, "coding the gallery") if len(starts) > 1 else starts:
-        part = slice(start, start + _ADDED_AT_ONCE)
+    parts = _parts(num_rows)
+    for part in track(parts, "coding the gallery") if len(parts) > 1 else parts:
         index.add(stored(vectors_GD[part], _some(offsets_G, part), parameters))
     return index
+
+
+def _parts(num_rows: int) -> list[slice]:
+    starts = range(0, num_rows, _ADDED_AT_ONCE)
+    return [slice(start, start + _ADDED_AT_ONCE) for start in starts]
 
 
 def _some(offsets_G: Float32 | None, rows: slice | Int64) -> Float32 | None:

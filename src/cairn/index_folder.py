@@ -24,12 +24,11 @@ from numpy.typing import NDArray
 from cairn.approximate import ApproximateSearcher
 from cairn.domain import Float32
 from cairn.errors import CairnError
-from cairn.index_kinds import KINDS, Hnsw
+from cairn.index_kinds import CARD_NAME, INDEX_NAME, KINDS, Hnsw
 from cairn.recall import Recall
 from cairn.runs import atomic_folder, read_json, write_json
 
 FORMAT_VERSION = 1
-INDEX_NAME, CARD_NAME = "index.faiss", "index.json"
 MEND = "cairn gallery tune GALLERY"
 """What makes an index anew, where a caller knows no better."""
 

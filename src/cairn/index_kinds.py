@@ -12,6 +12,9 @@ from typing import Any, ClassVar, TypeAlias
 
 from cairn.errors import CairnError
 
+INDEX_NAME, CARD_NAME = "index.faiss", "index.json"
+"""The files of an index folder (:mod:`cairn.index_folder`)."""
+
 ROWS_PER_LIST = 39
 """Rows that FAISS wants for each list it is to learn."""
 

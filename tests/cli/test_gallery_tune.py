@@ -19,7 +19,7 @@ from cairn.cli.recognize import recognize
 from cairn.config import ModelConfig, Preprocess
 from cairn.errors import CairnError
 from cairn.gallery import Gallery
-from cairn.index_folder import CARD_NAME
+from cairn.index_kinds import CARD_NAME
 from cairn.model import build
 from cairn.recognize import Recognizer
 from cairn.tables import EmbeddingTable
@@ -94,6 +94,22 @@ def test_a_dry_run_with_queries_keeps_nothing(gallery: Path, tmp_path: Path) -> 
     assert value["index"] is None
     assert value["winner"] in [trial["name"] for trial in value["trials"]]
     assert not (gallery / "indexes").exists()
+
+
+@pytest.mark.usefixtures("slow_exact")
+def test_a_change_says_that_the_index_is_stale_now(gallery: Path, tmp_path: Path) -> None:
+    def told(*arguments: object) -> str:
+        return CliRunner().invoke(app, [str(argument) for argument in arguments]).stderr
+
+    stale = f"cairn gallery tune {gallery}"
+    assert stale not in told("gallery", "remove", gallery, "embeddings3")
+    call("gallery", "tune", gallery, *FAST)
+    assert stale not in told("gallery", "rename", gallery, "tower", "The tower")
+    assert stale in told("gallery", "remove", gallery, "embeddings7", "--json")
+    assert stale not in told("gallery", "rollback", gallery, "3")
+    assert stale in told("penalize", gallery, tmp_path / "queries", "--min-n", "1")
+    call("gallery", "tune", gallery, *FAST)
+    assert stale not in told("penalize", gallery, tmp_path / "queries", "--min-n", "1")
 
 
 def test_recognition_without_an_index_says_what_to_run(gallery: Path, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
+from itertools import pairwise
 from typing import Any
 
 import faiss
@@ -14,13 +15,41 @@ from cairn.approximate import ApproximateSearcher
 from cairn.domain import Float32, Neighbors
 from cairn.errors import CairnError
 from cairn.index_kinds import Hnsw, IvfPq
-from cairn.search import search
+from cairn.search import Array, merge, search, top_k
 from cairn.searchers import ExactSearcher, Searcher
 
 Make = Callable[[Float32, Float32 | None], Searcher]
 
+
+class Shards:
+    """A gallery in three parts, searched apart and merged."""
+
+    name = "three shards"
+
+    def __init__(self, vectors: Float32, offsets: Float32 | None) -> None:
+        self.whole = ExactSearcher(vectors, offsets=offsets)  # checks them
+        self.vectors, self.offsets = vectors, offsets
+
+    @property
+    def dimension(self) -> int:
+        return self.whole.dimension
+
+    def __len__(self) -> int:
+        return len(self.whole)
+
+    def search(self, queries: Array, k: int) -> Neighbors:
+        cuts = sorted({len(self) * part // 3 for part in range(4)})
+        parts = []
+        for start, end in pairwise(cuts):
+            offsets = None if self.offsets is None else self.offsets[start:end]
+            found = top_k(queries, self.vectors[start:end], k, offsets=offsets)
+            parts.append(found.moved(start))
+        return merge(parts, k).neighbors()
+
+
 SEARCHERS: dict[str, Make] = {
     "exact": lambda vectors, offsets: ExactSearcher(vectors, offsets=offsets),
+    "shards": Shards,
     "hnsw": lambda vectors, offsets: ApproximateSearcher(
         vectors, Hnsw(m=16, ef_construction=60), offsets=offsets
     ),

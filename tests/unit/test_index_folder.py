@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import faiss
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -31,13 +32,16 @@ def offsets(num: int) -> Float32:
 @pytest.mark.parametrize("parameters", [GRAPH, LISTS])
 @pytest.mark.parametrize("has_offsets", [False, True])
 def test_an_index_comes_back_the_same(
-    tmp_path: Path, parameters: Parameters, has_offsets: bool
+    tmp_path: Path, parameters: Parameters, has_offsets: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     vectors, added = rows(1500), offsets(1500) if has_offsets else None
     made = ApproximateSearcher(vectors, parameters, offsets=added)
     recall = Recall(5, 100, wilson(0.99, 100), wilson(0.98, 400), 1000.0, 100.0)
     save_index(made, tmp_path / "a", fingerprint="model", content_key="gallery", recall=recall)
+    monkeypatch.setattr("cairn.approximate._ADDED_AT_ONCE", 400)  # rows are put back in parts
     loaded = load_index(tmp_path / "a", vectors.copy(), offsets=added)
+    ours, theirs = (faiss.serialize_index(one.index) for one in (made, loaded))
+    np.testing.assert_array_equal(ours, theirs)
     assert loaded.parameters == parameters
     assert loaded.build_s == pytest.approx(made.build_s, abs=1e-3)
     one, other = made.search(rows(30, 1), 7), loaded.search(rows(30, 1), 7)

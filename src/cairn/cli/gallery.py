@@ -194,7 +194,10 @@ app.command("check")(gallery_check.check)
 
 
 def _emit(entry: Entry, gallery: str, as_json: bool) -> None:
+    from cairn.gallery.stale import tell_if_stale
+
     value = {**entry.to_json(), "gallery": gallery}
+    tell_if_stale(gallery, entry.content)
     emit(value, gallery_history.told(entry, gallery), as_json=as_json)
 
 

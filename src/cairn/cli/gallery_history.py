@@ -38,8 +38,10 @@ def rollback(
 ) -> None:
     """Make the gallery what it was at an earlier version, as a new version."""
     from cairn.gallery import rollback as roll_back
+    from cairn.gallery.stale import tell_if_stale
 
     entry = roll_back(gallery, version)
+    tell_if_stale(gallery, entry.content)
     emit({**entry.to_json(), "gallery": gallery}, told(entry, gallery), as_json=as_json)
 
 

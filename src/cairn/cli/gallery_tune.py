@@ -53,7 +53,9 @@ def tune(
         goal=goal,
     )
     kept = "" if dry_run or done.winner is None else keep_index(loaded, done)
-    of = "of the gallery itself, each without itself" if done.is_own else f"of {queries}"
+    of = f"of {queries}"
+    if done.is_own:
+        of = "of the gallery itself, each without itself (new photographs are harder: --queries)"
     lines = [
         done.table(),
         "",

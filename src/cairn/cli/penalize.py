@@ -43,6 +43,7 @@ def penalize(
 ) -> None:
     """Give a gallery its penalty, and keep the bank: every later change of images follows."""
     from cairn.gallery import Gallery, keep_penalty
+    from cairn.gallery.stale import tell_if_stale
     from cairn.runs import require_absent
     from cairn.tables import EmbeddingTable
 
@@ -62,6 +63,7 @@ def penalize(
         loaded = Gallery.load(gallery)
         assert loaded.penalty is not None
         table, path = loaded.penalty, loaded.penalty_path
+        tell_if_stale(gallery, loaded.content_key, offsets=table.offsets)
     else:
         require_absent(output)
         loaded = Gallery.load(gallery, penalty=False)

@@ -16,7 +16,8 @@ from typing import Any
 
 from cairn.errors import CairnError, nearest
 from cairn.gallery.gallery import Gallery
-from cairn.index_folder import CARD_NAME, INDEX_NAME, load_index, save_index
+from cairn.index_folder import load_index, save_index
+from cairn.index_kinds import CARD_NAME, INDEX_NAME
 from cairn.searchers import ExactSearcher, Searcher
 from cairn.tables import EmbeddingTable, require_same_model
 from cairn.trials import Tuning
