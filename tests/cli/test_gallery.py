@@ -176,6 +176,10 @@ def test_what_is_wrong_is_said(place: Path, gallery: Path, tmp_path: Path) -> No
     assert Gallery.load(gallery).version == 1
 
 
+def test_the_help_of_the_group_is_not_cut_off() -> None:
+    assert "..." not in call("gallery", "--help").stdout
+
+
 def test_no_command_has_more_than_ten_options() -> None:
     command: Any = get_command(app)
     for name, one in command.commands["gallery"].commands.items():
