@@ -213,6 +213,10 @@ def test_loading_a_gallery_needs_no_timm(gallery: Path) -> None:
     subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
 
 
+def test_the_help_of_the_group_is_not_cut_off() -> None:
+    assert "..." not in call("gallery", "--help").stdout
+
+
 def test_no_command_has_more_than_ten_options() -> None:
     command: Any = get_command(app)
     for name, one in command.commands["gallery"].commands.items():

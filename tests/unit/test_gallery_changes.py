@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -426,7 +427,9 @@ def test_of_two_changes_of_one_version_only_one_goes_through(
 
     monkeypatch.setattr(Place, "writing", lambda self: nullcontext())
     source = added(models[0], tmp_path / "more")
-    changes = {
+    add_embeddings(gallery, added(models[0], tmp_path / "two", "d1", "d"))  # to be compacted
+    changes: dict[str, Callable[[], object]] = {
+        "compact": lambda: compact(gallery),
         "add": lambda: add_embeddings(gallery, source),
         "remove": lambda: remove_images(gallery, image_ids=["a2"]),
         "merge": lambda: merge_landmarks(gallery, "b", into="a"),
@@ -449,10 +452,10 @@ def test_of_two_changes_of_one_version_only_one_goes_through(
                 changes[second]()
             lines = log(gallery)
             assert [line.operation for line in lines if line.version > start] == [first]
-            rollback(gallery, 2)
+            rollback(gallery, 3)
 
 
-def test_an_overwrite_that_lance_let_pass_is_undone(
+def test_a_reembedding_that_was_overtaken_changes_nothing(
     pictured: Path, models: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from cairn.gallery import versions
@@ -472,10 +475,19 @@ def test_an_overwrite_that_lance_let_pass_is_undone(
     assert loaded.landmark_names == {"landmark1": "quick"}
     assert loaded.table.fingerprint == model_fingerprint(models[0])
     assert loaded.penalty is not None
-    lines = log(pictured)
-    assert [line.operation for line in lines[:3]] == ["rollback", "reembed", "rename"]
-    assert lines[0].arguments["to"] == 3
-    assert (lines[0].num_images, lines[0].model) == (30, loaded.table.fingerprint)
+    assert [line.operation for line in log(pictured)] == ["rename", "penalize", "build"]
+    assert reembed(pictured, models[1], backend="torch").version == 4
+    rollback(pictured, 3)
+
+    def overtaken_by_reembedding(*args: Any) -> Any:
+        monkeypatch.setattr(versions, "_commit", commit)
+        reembed(pictured, models[1], backend="torch")
+        return commit(*args)
+
+    monkeypatch.setattr(versions, "_commit", overtaken_by_reembedding)
+    with pytest.raises(CairnError, match="another writer"):
+        merge_landmarks(pictured, "landmark1", into="landmark2")
+    assert [line.operation for line in log(pictured)][:2] == ["reembed", "rollback"]
 
 
 @pytest.fixture

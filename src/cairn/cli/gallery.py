@@ -132,7 +132,7 @@ def remove(
     )
 
 
-@app.command("merge")
+@app.command("merge", short_help="Give all images of one landmark to another.")
 def merge(
     gallery: Where,
     landmark: Annotated[str, typer.Argument(help="The landmark that goes.")],
@@ -158,7 +158,7 @@ def rename(
     _emit(rename_landmark(gallery, landmark, name), gallery, as_json)
 
 
-@app.command("reembed")
+@app.command("reembed", short_help="Embed every photograph with another model.")
 def reembed(
     gallery: Where,
     model: Annotated[Path, typer.Argument(help="The model folder to go over to.")],
@@ -194,11 +194,17 @@ def reembed(
 
 
 app.command("log")(gallery_history.log)
-app.command("rollback")(gallery_history.rollback)
+app.command("rollback", short_help="Go back to an earlier version, as a new one.")(
+    gallery_history.rollback
+)
 app.command("tag")(gallery_history.tag)
-app.command("compact")(gallery_history.compact)
-app.command("tune")(gallery_tune.tune)
-app.command("check")(gallery_check.check)
+app.command("compact", short_help="Fewer files; old versions go, and what only they need.")(
+    gallery_history.compact
+)
+app.command("tune", short_help="The quickest search that keeps a stated recall.")(gallery_tune.tune)
+app.command("check", short_help="Wrong labels, collisions, duplicates, magnets.")(
+    gallery_check.check
+)
 
 
 def _emit(entry: Entry, gallery: str, as_json: bool) -> None:

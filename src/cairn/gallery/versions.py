@@ -3,8 +3,7 @@
 A version is a Lance commit, and its line in the log is written in that same commit (the
 transaction's properties), so that neither can be there without the other. Of two commits that were
 prepared on the same version only one goes through, also in an object store: every operation names
-all fragments, so that Lance sees them conflict. Overwriting is the exception that Lance lets pass,
-so its place in the history is looked at afterwards.
+all fragments, so that Lance sees them conflict, and an overwrite is not tried a second time.
 
 Legend of shapes: N rows, D embedding dimensions.
 """
@@ -225,7 +224,6 @@ def commit(
     Raises:
         CairnError: Another writer was quicker; nothing has changed then.
     """
-    lance = lance_library()
     told = replace(
         entry,
         images_before=base.num_images if base else 0,
@@ -241,14 +239,6 @@ def commit(
             raise _overtaken(place) from None
         reason = str(error).partition(", /")[0].partition("\n")[0]
         raise CairnError(f"the change could not be committed: {reason}", where=place) from None
-    if isinstance(operation, lance.LanceOperation.Overwrite) and made.version > number + 1:
-        # Lance let an overwrite pass that was prepared on an older version: the other comes back.
-        theirs = int(made.version) - 1
-        arguments = {"to": theirs, "because": f"version {number} was not the newest any more"}
-        back = replace(read_entry(made, theirs), operation="rollback", arguments=arguments)
-        undo = lance.LanceOperation.Restore(theirs)
-        _commit(place, made.version, undo, _properties(back))
-        raise _overtaken(place)
     return replace(told, version=int(made.version))
 
 
