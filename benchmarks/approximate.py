@@ -125,11 +125,12 @@ class Alone:
 
 
 def faiss_settings(parameters: Parameters, k: int) -> Any:
+    library: Any = faiss  # whose own types do not know these arguments
     if isinstance(parameters, Hnsw):
-        return faiss.SearchParametersHNSW(efSearch=parameters.ef_search)  # type: ignore[attr-defined]
-    return faiss.IndexRefineSearchParameters(  # type: ignore[attr-defined]
+        return library.SearchParametersHNSW(efSearch=parameters.ef_search)
+    return library.IndexRefineSearchParameters(
         k_factor=parameters.num_rescored / k,
-        base_index_params=faiss.SearchParametersIVF(nprobe=parameters.nprobe),
+        base_index_params=library.SearchParametersIVF(nprobe=parameters.nprobe),
     )
 
 
