@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from functools import partial
 from statistics import median
 
 import numpy as np
@@ -23,7 +24,7 @@ from cairn.domain import Float32, Int64, Neighbors
 from cairn.errors import CairnError, nearest
 from cairn.index_kinds import KINDS, Hnsw, IvfPq, Parameters
 from cairn.progress import say
-from cairn.recall import recall_of
+from cairn.recall import recall_of, timed
 from cairn.searchers import ExactSearcher, Searcher, as_queries
 from cairn.trials import GOALS, Trial, Tuning, bounds
 
@@ -148,9 +149,8 @@ class _Contest:
         self.asked, self.target, self.goal, self.num_rows = asked, target_recall, goal, len(exact)
         self.best: tuple[Trial, ApproximateSearcher] | None = None
         single_ms = asked.single_ms(exact)
-        begin = time.perf_counter()
-        self.truth = asked.ask(exact, asked.choosing)
-        qps = len(self.truth.indices) / (time.perf_counter() - begin)
+        self.truth, took = timed(partial(asked.ask, exact, asked.choosing))
+        qps = len(self.truth.indices) / took
         self.held_out = asked.ask(exact, asked.held_out)
         recall, held_out = (recall_of(one, one) for one in (self.truth, self.held_out))
         self.exact = Trial("exact", None, 0.0, 0, recall, held_out, single_ms, qps)
@@ -159,9 +159,8 @@ class _Contest:
     def enter(self, searcher: ApproximateSearcher) -> Trial:
         """Return what a setting shows, and keep it."""
         single_ms = self.asked.single_ms(searcher)
-        begin = time.perf_counter()
-        found = self.asked.ask(searcher, self.asked.choosing)
-        qps = len(found.indices) / (time.perf_counter() - begin)
+        found, took = timed(partial(self.asked.ask, searcher, self.asked.choosing))
+        qps = len(found.indices) / took
         recall = recall_of(found, self.truth, qps=qps, exact_qps=self.exact.qps)
         held_out = None
         if recall.at_k.value >= self.target:

@@ -1,6 +1,7 @@
 """What every searcher must do, whatever is inside; a new one is one line of ``SEARCHERS``."""
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import lru_cache
 from itertools import pairwise
@@ -253,6 +254,17 @@ def test_it_is_made_alike_twice_and_by_any_number_of_threads(make: Make) -> None
             answers.append(make(gallery(1500), penalties(1500)).search(asked, 8))
     for other in answers[1:]:
         require_same(answers[0], other)
+
+
+def test_several_threads_may_ask_at_once(make: Make) -> None:
+    searcher, asked = make(gallery(1500), penalties(1500)), queries(40, 1500)
+    alone = searcher.search(asked, 6)
+    with ThreadPoolExecutor(4) as pool:
+        parts = [asked[start : start + 5] for start in range(0, 40, 5)] * 3
+        found = list(pool.map(lambda part: searcher.search(part, 6), parts))
+    for at, part in enumerate(found):
+        rows = slice(at % 8 * 5, at % 8 * 5 + 5)
+        require_same(part, Neighbors(alone.indices[rows], alone.similarities[rows]))
 
 
 def test_the_gallery_and_the_queries_are_left_as_they_were(make: Make) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -178,3 +180,9 @@ def test_what_did_not_win_is_not_kept(place: Path, monkeypatch: pytest.MonkeyPat
     with pytest.raises(CairnError, match="no index to keep"):
         keep_index(gallery, tune_gallery(gallery, **WISHES))
     assert not (place / "indexes").exists()
+
+
+def test_exact_search_does_without_faiss() -> None:
+    words = "import sys, cairn.recognize, cairn.gallery.stale; print('faiss' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", words], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"

@@ -12,16 +12,16 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cairn.errors import CairnError, nearest
 from cairn.gallery.gallery import Gallery
-from cairn.index_folder import load_index, save_index
 from cairn.index_kinds import CARD_NAME, INDEX_NAME
 from cairn.searchers import ExactSearcher, Searcher
 from cairn.tables import EmbeddingTable, require_same_model
-from cairn.trials import Tuning
-from cairn.tuning import tune
+
+if TYPE_CHECKING:  # exact search does without FAISS
+    from cairn.trials import Tuning
 
 SEARCHES = ("exact", "approximate")
 """How a gallery can be searched."""
@@ -45,6 +45,8 @@ def searcher_of(gallery: Gallery, search: str = "exact", *, use_penalty: bool = 
     vectors = gallery.table.vectors
     if search == "exact":
         return ExactSearcher(vectors, offsets=offsets)
+    from cairn.index_folder import load_index
+
     with _stored(gallery) as folder:
         return load_index(folder, vectors, offsets=offsets, mend=_mend(gallery))
 
@@ -61,6 +63,8 @@ def tune_gallery(gallery: Gallery, queries: EmbeddingTable | None = None, **wish
     Raises:
         CairnError: The queries are of another model, or a setting is out of range.
     """
+    from cairn.tuning import tune
+
     if queries is not None:
         require_same_model(queries, gallery.table, where=f"the queries and {gallery.location}")
     offsets = None if gallery.penalty is None else gallery.penalty.offsets
@@ -78,6 +82,8 @@ def keep_index(gallery: Gallery, tuning: Tuning) -> str:
     Raises:
         CairnError: There is no winner.
     """
+    from cairn.index_folder import save_index
+
     if tuning.searcher is None or tuning.winner is None:
         raise CairnError("there is no index to keep", where=tuning.verdict)
     name = _name(gallery)
