@@ -241,11 +241,9 @@ def test_lower_product_precision_widens_the_bound(monkeypatch: pytest.MonkeyPatc
     assert by_torch.summing_error(512) > narrow + 2 * 2.0**-9
 
 
-def test_sums_stay_in_float32_until_the_last_search_is_over(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_sums_stay_in_float32_until_the_last_search_is_over() -> None:
     matmul = torch.backends.cuda.matmul
-    monkeypatch.setattr(matmul, "allow_bf16_reduced_precision_reduction", True)
+    assert matmul.allow_bf16_reduced_precision_reduction  # as PyTorch sets it
     first, second = by_torch._sums_in_float32(), by_torch._sums_in_float32()
     first.__enter__()
     second.__enter__()
