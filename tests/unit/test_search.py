@@ -241,6 +241,26 @@ def test_lower_product_precision_widens_the_bound(monkeypatch: pytest.MonkeyPatc
     assert by_torch.summing_error(512) > narrow + 2 * 2.0**-9
 
 
+def test_sums_stay_in_float32_until_the_last_search_is_over() -> None:
+    matmul = torch.backends.cuda.matmul
+    assert matmul.allow_bf16_reduced_precision_reduction  # as PyTorch sets it
+    first, second = by_torch._sums_in_float32(), by_torch._sums_in_float32()
+    first.__enter__()
+    second.__enter__()
+    first.__exit__(None, None, None)
+    assert not matmul.allow_bf16_reduced_precision_reduction
+    second.__exit__(None, None, None)
+    assert matmul.allow_bf16_reduced_precision_reduction
+
+
+def test_so_it_does_where_onednn_was_told_to_round(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("ONEDNN_DEFAULT_FPMATH_MODE", raising=False)
+    monkeypatch.setenv("DNNL_DEFAULT_FPMATH_MODE", "STRICT")
+    narrow = by_torch.summing_error(512)
+    monkeypatch.setenv("DNNL_DEFAULT_FPMATH_MODE", "BF16")
+    assert by_torch.summing_error(512) > narrow + 2 * 2.0**-9
+
+
 def test_so_it_does_where_the_precision_was_set_by_newer_names(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

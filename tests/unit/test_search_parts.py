@@ -184,6 +184,7 @@ def test_merging_refuses_what_does_not_belong_together() -> None:
     with pytest.raises(CairnError, match="k must be at least 1"):
         merge([a], 0)
     assert merge([a], 5).rows[:, 3:].tolist() == [[-1, -1]] * 2
+    np.testing.assert_array_equal(merge([a], 2).rows, a.rows[:, :2])
 
 
 def test_a_score_is_the_inner_product() -> None:

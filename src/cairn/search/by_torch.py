@@ -9,8 +9,10 @@ Legend of shapes: Q queries, G gallery rows, N rows of a block, K neighbours, D 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from threading import Lock
 
 import torch
 from torch import Tensor
@@ -230,19 +232,40 @@ def summing_error(dimension: int) -> float:
 
 def _may_round() -> bool:
     """Return whether float32 products may round their factors, to bfloat16 at worst."""
+    # oneDNN's own switch, of which PyTorch knows nothing; usual on ARM servers.
+    for name in ("ONEDNN_DEFAULT_FPMATH_MODE", "DNNL_DEFAULT_FPMATH_MODE"):
+        if os.environ.get(name, "").upper() not in ("", "STRICT"):
+            return True
     try:
         return torch.get_float32_matmul_precision() != "highest"
     except RuntimeError:  # it was set by PyTorch's newer names, of which this one tells nothing
         return True
 
 
-@contextmanager
-def _sums_in_float32() -> Iterator[None]:
-    """Keep CUDA from adding parts of a bfloat16 product in bfloat16, which no bound here covers."""
-    matmul = torch.backends.cuda.matmul
-    before = matmul.allow_bf16_reduced_precision_reduction
-    matmul.allow_bf16_reduced_precision_reduction = False
-    try:
-        yield
-    finally:
-        matmul.allow_bf16_reduced_precision_reduction = before
+class _SumsInFloat32:
+    """Keeps CUDA from adding parts of a bfloat16 product in bfloat16, which no bound here covers.
+
+    The switch is PyTorch's, one for all threads: it goes back when the last search is over.
+    """
+
+    def __init__(self) -> None:
+        self._lock, self._num_inside, self._before = Lock(), 0, False
+
+    @contextmanager
+    def __call__(self) -> Iterator[None]:
+        matmul = torch.backends.cuda.matmul
+        with self._lock:
+            if self._num_inside == 0:
+                self._before = matmul.allow_bf16_reduced_precision_reduction
+                matmul.allow_bf16_reduced_precision_reduction = False
+            self._num_inside += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._num_inside -= 1
+                if self._num_inside == 0:
+                    matmul.allow_bf16_reduced_precision_reduction = self._before
+
+
+_sums_in_float32 = _SumsInFloat32()

@@ -63,11 +63,16 @@ def merge(parts: Sequence[TopK], k: int) -> TopK:
         )
     if k < 1:
         raise CairnError("k must be at least 1", where=f"k = {k}")
-    rows = np.concatenate([part.rows for part in parts], axis=1)
-    scores = np.concatenate([part.scores for part in parts], axis=1)
-    order = np.lexsort((rows, -scores), axis=1)[:, :k]
-    rows = np.take_along_axis(rows, order, axis=1)
-    scores = np.take_along_axis(scores, order, axis=1)
+    if len(parts) == 1:  # it is in order
+        rows, scores = parts[0].rows[:, :k], parts[0].scores[:, :k]
+    else:
+        rows = np.concatenate([part.rows for part in parts], axis=1)
+        scores = np.concatenate([part.scores for part in parts], axis=1)
+        order = np.lexsort((rows, -scores), axis=1)[:, :k]
+        rows = np.take_along_axis(rows, order, axis=1)
+        scores = np.take_along_axis(scores, order, axis=1)
+    if rows.shape[1] == k:
+        return TopK(rows, scores)
     missing = ((0, 0), (0, k - rows.shape[1]))
     return TopK(
         np.pad(rows, missing, constant_values=-1), np.pad(scores, missing, constant_values=-np.inf)
