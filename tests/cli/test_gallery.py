@@ -214,9 +214,9 @@ def test_loading_a_gallery_needs_no_timm(gallery: Path) -> None:
 
 
 def test_the_help_of_the_group_is_not_cut_off() -> None:
-    usage, commands = call("gallery", "--help").stdout.split("Commands:")
-    assert "..." in usage, "as any usage that takes words"
-    assert "..." not in commands
+    listed = call("gallery", "--help").stdout.partition("Commands:")[2]
+    assert "rollback" in listed
+    assert "..." not in listed
 
 
 def test_no_command_has_more_than_ten_options() -> None:
