@@ -197,7 +197,8 @@ def test_a_score_is_the_inner_product() -> None:
 
 def test_no_caller_reorders_a_score() -> None:
     # Where it is not set, numba takes it from the caller, once machine code comes from its cache.
-    assert score.targetoptions["fastmath"] is False
+    options: Any = score
+    assert options.targetoptions["fastmath"] is False
     rng = np.random.default_rng(0)
     queries, gallery = (rng.normal(size=(num, 64)).astype(np.float32) for num in (11, 200))
     found = top_k(queries, gallery, 200)
