@@ -318,3 +318,8 @@ def test_a_bad_row_that_was_drawn_is_named_by_its_own_number(
     with pytest.raises(CairnError, match="gallery hold a row") as caught:
         search(unit_rows(60, 16, 1), gallery, 10)
     assert caught.value.where == "row 2300"
+
+
+def test_half_a_last_place_of_bfloat16() -> None:
+    half = torch.finfo(torch.bfloat16).eps / 2
+    assert by_torch._BFLOAT16 == by_products._BFLOAT16 == half
