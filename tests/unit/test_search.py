@@ -238,7 +238,7 @@ def test_names_the_nearest_precision() -> None:
 def test_lower_product_precision_widens_the_bound(monkeypatch: pytest.MonkeyPatch) -> None:
     narrow = by_torch.summing_error(512)
     monkeypatch.setattr(torch, "get_float32_matmul_precision", lambda: "medium")
-    assert by_torch.summing_error(512) > narrow + 2 * 2.0**-9
+    assert by_torch.summing_error(512) > narrow + 2 * 2.0**-8
 
 
 def test_sums_stay_in_float32_until_the_last_search_is_over() -> None:
@@ -258,7 +258,7 @@ def test_so_it_does_where_onednn_was_told_to_round(monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("DNNL_DEFAULT_FPMATH_MODE", "STRICT")
     narrow = by_torch.summing_error(512)
     monkeypatch.setenv("DNNL_DEFAULT_FPMATH_MODE", "BF16")
-    assert by_torch.summing_error(512) > narrow + 2 * 2.0**-9
+    assert by_torch.summing_error(512) > narrow + 2 * 2.0**-8
 
 
 def test_so_it_does_where_the_precision_was_set_by_newer_names(
@@ -270,7 +270,7 @@ def test_so_it_does_where_the_precision_was_set_by_newer_names(
         raise RuntimeError("mix of the legacy and new APIs to set the matmul precision")
 
     monkeypatch.setattr(torch, "get_float32_matmul_precision", mixed)
-    assert by_torch.summing_error(512) > narrow + 2 * 2.0**-9
+    assert by_torch.summing_error(512) > narrow + 2 * 2.0**-8
     found = search(unit_rows(4, 8, 1), unit_rows(50, 8, 2), 5)
     np.testing.assert_array_equal(
         found.indices, brute_force(unit_rows(4, 8, 1), unit_rows(50, 8, 2), 5)[0]
@@ -318,3 +318,8 @@ def test_a_bad_row_that_was_drawn_is_named_by_its_own_number(
     with pytest.raises(CairnError, match="gallery hold a row") as caught:
         search(unit_rows(60, 16, 1), gallery, 10)
     assert caught.value.where == "row 2300"
+
+
+def test_half_a_last_place_of_bfloat16() -> None:
+    half = torch.finfo(torch.bfloat16).eps / 2
+    assert by_torch._BFLOAT16 == by_products._BFLOAT16 == half

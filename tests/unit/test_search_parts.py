@@ -195,6 +195,17 @@ def test_a_score_is_the_inner_product() -> None:
         assert score(a, b, np.empty(16)) == pytest.approx(exactly, rel=1e-13, abs=1e-15)
 
 
+def test_no_caller_reorders_a_score() -> None:
+    # Where it is not set, numba takes it from the caller, once machine code comes from its cache.
+    options: Any = score
+    assert options.targetoptions["fastmath"] is False
+    rng = np.random.default_rng(0)
+    queries, gallery = (rng.normal(size=(num, 64)).astype(np.float32) for num in (11, 200))
+    found = top_k(queries, gallery, 200)
+    for query, rows, scores in zip(queries, found.rows, found.scores, strict=True):
+        assert [score(query, gallery[row], np.empty(16)) for row in rows] == scores.tolist()
+
+
 def test_a_heap_keeps_the_best_and_the_lower_of_equal_rows() -> None:
     rng = np.random.default_rng(3)
     for k in (1, 2, 7, 20):

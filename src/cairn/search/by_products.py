@@ -30,7 +30,7 @@ from cairn.search.workers import Workers
 _BLOCK_BYTES = 8 << 20  # of products, which stay in the processor's cache
 _ROWS_AT_ONCE = 1 << 14
 _QUERIES_AT_ONCE = 2048
-_BFLOAT16 = 2.0**-9
+_BFLOAT16 = 2.0**-8
 _TYPES = {FLOAT32: torch.float32, BFLOAT16: torch.bfloat16, FLOAT16: torch.float16}
 
 

@@ -24,7 +24,7 @@ _PAIRS_AT_ONCE = {"cpu": 1 << 22, "cuda": 1 << 27}
 _PAIR_BYTES_AT_ONCE = {"cpu": 1 << 26, "cuda": 1 << 31}
 _QUERIES_AT_ONCE = 16384
 _SUMS = 16  # as cairn.search.instructions.SUMS, which loads what small searches do without
-_FLOAT32, _BFLOAT16 = 2.0**-24, 2.0**-9
+_FLOAT32, _BFLOAT16 = 2.0**-24, 2.0**-8  # half a last place near 1
 
 
 class _Best:

@@ -81,7 +81,10 @@ def capacity(k: int) -> int:
 
 @compiled_strictly
 def score(a_D: Float32, b_D: Float32, sums: Float64) -> Any:
-    """Return the inner product in float64, added up in 16 partial sums, and these in halves."""
+    """Return the inner product in float64, added up in 16 partial sums, and these in halves.
+
+    Always in this order, whoever calls it: a pair has one score, in every bit.
+    """
     num = len(a_D)
     add_products(a_D.ctypes.data, b_D.ctypes.data, num, sums.ctypes.data)
     for d in range(num - num % SUMS, num):

@@ -34,8 +34,11 @@ def compiled(loop: Loop) -> Loop:
 
 
 def compiled_strictly(loop: Loop) -> Loop:
-    """Compile a loop whose sums are added in the order written, on every processor."""
-    made: Loop = numba.njit(nogil=True, cache=True, error_model="numpy")(loop)
+    """Compile a loop whose sums are added in the order written, on every processor.
+
+    Unless that is said, numba lets a loop inherit the reordering of the one that calls it.
+    """
+    made: Loop = numba.njit(nogil=True, cache=True, error_model="numpy", fastmath=False)(loop)
     return made
 
 
