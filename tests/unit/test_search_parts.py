@@ -13,7 +13,17 @@ import torch
 
 from cairn.domain import Float32
 from cairn.errors import CairnError
-from cairn.search import Crossing, TopK, by_tiles, cross, exact, merge, search, top_k
+from cairn.search import (
+    Crossing,
+    TopK,
+    by_tiles,
+    cross,
+    exact,
+    merge,
+    search,
+    search_shards,
+    top_k,
+)
 from cairn.search.candidates import Slab, insert, kth_largest, put_in_order, score
 from cairn.search.compiled import BFLOAT16, FLOAT16, FLOAT32, as_float32, compiled
 from cairn.search.workers import shares, workers
@@ -170,6 +180,49 @@ def test_a_thousand_neighbours() -> None:
     scores = queries.astype(np.float64) @ gallery.T.astype(np.float64)
     order = np.argsort(-scores, axis=1, kind="stable")[:, :1000]
     np.testing.assert_array_equal(found.indices, order)
+
+
+@pytest.mark.parametrize("k", [3, 40])
+def test_shards_give_the_answer_of_the_whole(k: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    queries, gallery = unit_rows(20, 24, 1), unit_rows(300, 24, 2)
+    gallery[60:90] = gallery[5]
+    offsets = np.linspace(0, 0.3, 300, dtype=np.float32)
+    offsets[100:120] = 0
+    whole = search(queries, gallery, k, offsets=offsets)
+    monkeypatch.setattr(exact, "SMALL", 150 * 24)  # some shards are small, others are not
+    cuts = (slice(0, 100), slice(100, 120), slice(120, 300))
+    shards = [gallery[cuts[0]], torch.from_numpy(gallery[cuts[1]]), InBlocks(gallery[cuts[2]])]
+    found = search_shards(queries, shards, k, offsets=[offsets[cuts[0]], None, offsets[cuts[2]]])
+    np.testing.assert_array_equal(found.indices, whole.indices)
+    np.testing.assert_array_equal(found.similarities, whole.similarities)
+
+
+def test_shards_that_do_not_fit_are_refused() -> None:
+    queries, gallery = unit_rows(2, 8, 1), unit_rows(30, 8, 2)
+    with pytest.raises(CairnError, match="one entry for each shard"):
+        search_shards(queries, [], 3)
+    with pytest.raises(CairnError, match="one entry for each shard"):
+        search_shards(queries, [gallery, gallery], 3, offsets=[None])
+    with pytest.raises(CairnError, match="holds no rows"):
+        search_shards(queries, [gallery, gallery[:0]], 3)
+
+
+def test_many_queries_are_answered_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    queries, gallery = unit_rows(70, 24, 1), unit_rows(300, 24, 2)
+    offsets = np.linspace(0, 0.3, 300, dtype=np.float32)
+    whole = search(queries, gallery, 5, offsets=offsets)
+    monkeypatch.setattr(exact, "_ANSWERS_AT_ONCE", 16)
+    monkeypatch.setattr(exact, "_ANSWER_BYTES", 0)
+    found = search(queries, gallery, 5, offsets=offsets)
+    np.testing.assert_array_equal(found.indices, whole.indices)
+    np.testing.assert_array_equal(found.similarities, whole.similarities)
+    assert search(queries, gallery, 400).indices[:, 300:].max() == -1
+    queries[60] = 0
+    with pytest.raises(CairnError, match="queries hold a row") as caught:
+        search(queries, gallery, 5)
+    assert caught.value.where == "row 60"
+    with pytest.raises(CairnError, match="k must be at least 1"):
+        search(queries[:40], gallery, -1)
 
 
 def test_merging_refuses_what_does_not_belong_together() -> None:

@@ -16,13 +16,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from cairn.domain import Float32, Neighbors
 from cairn.errors import CairnError, nearest
 from cairn.search.by_torch import by_torch
-from cairn.search.rows import Array, Blocks, Gallery, as_matrix, as_offsets
+from cairn.search.rows import Array, Blocks, Gallery, as_matrix, as_offsets, require_vectors
 from cairn.search.topk import TopK, merge, stack
 
 if TYPE_CHECKING:
@@ -34,6 +35,8 @@ PRECISIONS = ("exact",)
 SMALL = 1 << 21  # proposals or numbers in the gallery: too few to load compiled loops for
 _FEW = 8  # queries; for so many reading the gallery takes the time, not the products
 _BFLOAT16_FROM = 48  # queries; fewer do not repay rounding the gallery
+_ANSWERS_AT_ONCE = 1 << 14  # queries at least, for which the gallery is packed anew
+_ANSWER_BYTES = 32 << 20  # of scores and rows
 _QUERIES_AT_ONCE = 1 << 17  # whose codes are kept
 _ROWS_AT_ONCE = 1 << 30  # where no other limit asks for fewer: numbers in a slab have 32 bits
 _BLOCK_BYTES = 128 << 20  # of a gallery that is read in blocks, at a time
@@ -73,7 +76,27 @@ def search(
         raise CairnError(
             f"unknown search precision {precision!r}", todo=nearest(precision, PRECISIONS)
         )
-    return top_k(queries, gallery, k, offsets=offsets).neighbors()
+    queries_QD = as_matrix(queries, "queries")
+    at_once = max(_ANSWERS_AT_ONCE, _ANSWER_BYTES // (16 * max(1, k)))
+    if k < 1 or isinstance(gallery, Blocks) or len(queries_QD) <= at_once:
+        return top_k(queries_QD, gallery, k, offsets=offsets).neighbors()
+    # Scores in full take twice the room of similarities, so they are kept for some queries only.
+    _require_all(queries_QD, at_once)
+    found = Neighbors(
+        np.empty((len(queries_QD), k), np.int64), np.empty((len(queries_QD), k), np.float32)
+    )
+    for start in range(0, len(queries_QD), at_once):
+        part = slice(start, start + at_once)
+        some = top_k(queries_QD[part], gallery, k, offsets=offsets).neighbors()
+        found.indices[part], found.similarities[part] = some.indices, some.similarities
+    return found
+
+
+def _require_all(queries_QD: Tensor, at_once: int) -> None:
+    """Refuse a query that is no vector by its number among all."""
+    for start in range(0, len(queries_QD), at_once):
+        norms = torch.linalg.vector_norm(queries_QD[start : start + at_once].float(), dim=1)
+        require_vectors(norms.cpu().numpy(), start, "queries")
 
 
 def top_k(queries: Array, gallery: Gallery, k: int, *, offsets: Array | None = None) -> TopK:
