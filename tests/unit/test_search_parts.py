@@ -191,7 +191,11 @@ def test_shards_give_the_answer_of_the_whole(k: int, monkeypatch: pytest.MonkeyP
     whole = search(queries, gallery, k, offsets=offsets)
     monkeypatch.setattr(exact, "SMALL", 150 * 24)  # some shards are small, others are not
     cuts = (slice(0, 100), slice(100, 120), slice(120, 300))
-    shards = [gallery[cuts[0]], torch.from_numpy(gallery[cuts[1]]), InBlocks(gallery[cuts[2]])]
+    shards: list[Any] = [
+        gallery[cuts[0]],
+        torch.from_numpy(gallery[cuts[1]]),
+        InBlocks(gallery[cuts[2]]),
+    ]
     found = search_shards(queries, shards, k, offsets=[offsets[cuts[0]], None, offsets[cuts[2]]])
     np.testing.assert_array_equal(found.indices, whole.indices)
     np.testing.assert_array_equal(found.similarities, whole.similarities)
