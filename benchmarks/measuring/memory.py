@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import ctypes
 import gc
-import resource
 import sys
 from pathlib import Path
 from types import TracebackType
@@ -20,6 +19,7 @@ import numpy as np
 
 from cairn.domain import Float32
 from cairn.progress import say
+from cairn.runs import peak_memory
 
 _STATUS, _CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 _PAGE_FLOATS = 1024
@@ -70,8 +70,7 @@ def touch(rows_ND: Float32) -> None:
 
 def highest() -> float:
     """Return the largest memory that this process has held so far, in bytes."""
-    unit = 1 if sys.platform == "darwin" else 1024
-    return float(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit)
+    return float(peak_memory() or 0)
 
 
 def available() -> float:

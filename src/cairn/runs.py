@@ -148,6 +148,16 @@ def provenance(**facts: Any) -> dict[str, Any]:
     }
 
 
+def peak_memory() -> int | None:
+    """Return the most bytes this process has held at once; None where the system does not say."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return None
+    unit = 1 if sys.platform == "darwin" else 1024
+    return int(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss) * unit
+
+
 def _versions() -> Mapping[str, str]:
     found = {}
     for name in _VERSIONED:

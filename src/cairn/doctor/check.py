@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,7 +19,14 @@ from cairn.doctor.rule import CheckRule
 from cairn.doctor.summary import ID_FILES, summarize
 from cairn.doctor.view import View
 from cairn.gallery import Gallery
-from cairn.runs import atomic_folder, provenance, recover_folder, require_absent, write_json
+from cairn.runs import (
+    atomic_folder,
+    peak_memory,
+    provenance,
+    recover_folder,
+    require_absent,
+    write_json,
+)
 
 WORK_NAME = "unfinished"
 """Folder of what an interrupted check goes on from, in the place of its results."""
@@ -96,13 +102,3 @@ def check_gallery(
         report["provenance"] = provenance()
         write_json(folder / "checkup.json", report)
     return Checkup(out, report)
-
-
-def peak_memory() -> int | None:
-    """Return the most bytes this process has held at once; None where the system does not say."""
-    try:
-        import resource
-    except ImportError:  # Windows
-        return None
-    unit = 1 if sys.platform == "darwin" else 1024
-    return int(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss) * unit
