@@ -23,7 +23,10 @@ from cairn.runs import atomic_write
 REQUIRED = ("image_id", "path", "landmark_id", "role")
 """The columns without which a table is no manifest."""
 
-OPTIONAL_TEXTS = ("landmark_name", "category", "author", "license", "source_url", "sha256")
+OPTIONAL_TEXTS = (
+    *("landmark_name", "category", "natural_or_human_made", "landmark_url"),
+    *("author", "license", "source_url", "sha256"),
+)
 """Text columns a manifest may have; an empty value is read as null."""
 
 TEXTS = (*REQUIRED, "label_space", *OPTIONAL_TEXTS)
