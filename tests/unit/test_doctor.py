@@ -22,7 +22,7 @@ from cairn.doctor.collisions import find_collisions
 from cairn.doctor.commands import MAX_IMAGES, merge_command, remove_command, remove_listed_command
 from cairn.doctor.duplicates import find_duplicates, first_equal
 from cairn.doctor.findings import Findings
-from cairn.doctor.groups import components, numbered, stand_ins
+from cairn.graphs import components, numbered, stand_ins
 from cairn.doctor.lists import list_tables
 from cairn.doctor.neighbors import fingerprint_of, nearest_images
 from cairn.doctor.outliers import find_outliers

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cairn.cli import data_split
 from cairn.cli.output import Json, emit
 from cairn.errors import CairnError
 
@@ -97,6 +98,10 @@ def csv(
     told += [f"{value!r} is the role {role}" for value, role in found.roles.items()]
     extra = {"columns": dict(found.columns), "role_map": dict(found.roles)}
     _finish(found.manifest, output, (*told, *found.notes), extra, as_json=as_json)
+
+
+data.command("split")(data_split.split)
+data.command("verify")(data_split.verify)
 
 
 def _pairs(values: Sequence[str] | None, option: str) -> dict[str, str]:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from cairn.doctor.groups import components, numbered, stand_ins
+from cairn.graphs import components, numbered, stand_ins
 from cairn.doctor.rule import CheckRule
 from cairn.doctor.view import Bool, View
 from cairn.domain import Float32, Int64

@@ -49,6 +49,19 @@ class Looks:
         """The rows that give a picture, ascending."""
         return np.flatnonzero(self.sizes[:, 0] > 0)
 
+    def take(self, rows: NDArray[np.int64]) -> Looks:
+        """Return what was seen in these rows, in the order given."""
+        chosen = rows.tolist()
+        return Looks(
+            sizes=self.sizes[rows],
+            sha256=[self.sha256[row] for row in chosen],
+            hashes=self.hashes[rows],
+            sketches=self.sketches[rows],
+            reasons={
+                place: self.reasons[row] for place, row in enumerate(chosen) if row in self.reasons
+            },
+        )
+
 
 def look_at(paths: Sequence[Path], *, workers: int | None = None) -> Looks:
     """Return what is seen in each file; every one is read and decoded to the end.
