@@ -22,7 +22,6 @@ from cairn.doctor.collisions import find_collisions
 from cairn.doctor.commands import MAX_IMAGES, merge_command, remove_command, remove_listed_command
 from cairn.doctor.duplicates import find_duplicates, first_equal
 from cairn.doctor.findings import Findings
-from cairn.graphs import components, numbered, stand_ins
 from cairn.doctor.lists import list_tables
 from cairn.doctor.neighbors import fingerprint_of, nearest_images
 from cairn.doctor.outliers import find_outliers
@@ -31,6 +30,7 @@ from cairn.doctor.view import View
 from cairn.domain import Float32, Int64, Neighbors
 from cairn.errors import CairnError
 from cairn.gallery import Gallery
+from cairn.graphs import components, numbered, stand_ins
 from cairn.penalty import PenaltyRule, PenaltyTable
 from cairn.search import search
 from cairn.tables import EmbeddingTable

@@ -60,7 +60,13 @@ def split(
     """Split a labelled set into a benchmark: disjoint parts, copies on one side, unknowns told."""
     from cairn.manifest import Manifest
     from cairn.runs import require_absent
-    from cairn.splitting import SplitSettings, leak_groups, split_manifest, verify_split, write_split
+    from cairn.splitting import (
+        SplitSettings,
+        leak_groups,
+        split_manifest,
+        verify_split,
+        write_split,
+    )
     from cairn.splitting.tail import tail_of
     from cairn.splitting.write import companions
 

@@ -17,9 +17,9 @@ _MEANINGS = {
     "query-nonlandmark": "asked about; shows no landmark",
 }
 _LIMITS = (
-    "Copies are found by path, by bytes and, where photographs were looked at, by a 128-bit hash of "
-    "the pixels confirmed by a small grey picture. Mirrored, turned and strongly cropped copies are "
-    "not, and nothing was compared by an embedding.",
+    "Copies are found by path, by bytes and, where photographs were looked at, by a 128-bit hash "
+    "of the pixels confirmed by a small grey picture. Mirrored, turned and strongly cropped copies "
+    "are not, and nothing was compared by an embedding.",
     "Two photographs of one scene are no leak here, unless a column bonds them: recognizing a "
     "landmark from another photograph is the task. Where one visitor's photographs from one spot "
     "are in the set, bond them: `--group author+taken:day`.",
@@ -48,8 +48,8 @@ def render_card(facts: Mapping[str, Any], manifest: str, tail: str, left_out: st
         "landmark.",
         "",
         f"**{facts['distractor_rate']:.2%} of the queries show no known landmark.** "
-        f"{landmarks['known']:,} landmarks are known, {landmarks['asked about']:,} of them are asked "
-        f"about, and {landmarks['unseen']:,} are asked about without being known.",
+        f"{landmarks['known']:,} landmarks are known, {landmarks['asked about']:,} of them are "
+        f"asked about, and {landmarks['unseen']:,} are asked about without being known.",
         "",
         "## Parts",
         "",
@@ -97,8 +97,8 @@ def render_card(facts: Mapping[str, Any], manifest: str, tail: str, left_out: st
         f"- Fingerprint of what was given: `{given['fingerprint']}`",
         f"- Fingerprint of this manifest: `{facts['fingerprint']}`",
         "",
-        "The same command on the same manifest makes the same split, whatever the order of its rows. "
-        "To check it again, photographs included:",
+        "The same command on the same manifest makes the same split, whatever the order of its "
+        "rows. To check it again, photographs included:",
         "",
         "```console",
         f"$ cairn data verify {shlex.quote(manifest)} --look",
@@ -133,8 +133,8 @@ def _groups(groups: Mapping[str, Any]) -> list[str]:
         "",
         *bonds,
         "",
-        f"{groups['number']:,} groups of two and more hold {groups['images']:,} images, the largest "
-        f"{groups['largest']:,}."
+        f"{groups['number']:,} groups of two and more hold {groups['images']:,} images, the "
+        f"largest {groups['largest']:,}."
         + (f" They went to one side each: {went}." if went else ""),
         "The column `leak_group` names the group of an image that has company.",
     ]  # fmt: skip

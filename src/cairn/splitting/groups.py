@@ -1,4 +1,4 @@
-"""Photographs that must not be parted: copies of one picture, and what a person says belongs together.
+"""Photographs that must not be parted: copies of one picture, and what belongs together.
 
 Two kinds of bonds. *Copies* are one picture twice: the same file, the same bytes, or nearly the
 same pixels. A *column* bonds photographs with equal values: an author, an upload, a day. Bonds

@@ -30,8 +30,7 @@ def draws(names: Sequence[str], seed: int, purpose: str) -> np.ndarray[Any, np.d
         one.update(name.encode())
         digests.append(one.digest())
     whole = np.frombuffer(b"".join(digests), "<u8")
-    drawn: np.ndarray[Any, np.dtype[np.float64]] = (whole >> np.uint64(11)) * 2.0**-53
-    return drawn
+    return (whole >> np.uint64(11)).astype(np.float64) * 2.0**-53
 
 
 def ranks(manifest: Manifest) -> Int64:

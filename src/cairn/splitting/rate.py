@@ -29,7 +29,7 @@ def thinned(num_asked: int, num_others: int, rate: float) -> tuple[int, int]:
             f"a distractor rate of {rate:g} cannot be reached with {num_others:,} queries that "
             "show no known landmark",
             where="distractor_rate",
-            todo=f"ask for {most:.4f} at most (one query of a known landmark), lower bank_share, or "
-            "add photographs of no landmark",
+            todo=f"ask for {most:.4f} at most (one query of a known landmark), lower bank_share, "
+            "or add photographs of no landmark",
         )
     return kept, num_others

@@ -111,6 +111,12 @@ def split_manifest(
             where=manifest.root,
             todo="split the manifest that it was made of, or drop that column",
         )
+    if not any(manifest.landmark_ids):
+        raise CairnError(
+            "no image of this manifest names a landmark",
+            where=manifest.root,
+            todo="fill landmark_id of the images whose landmark is known",
+        )
     groups = leak_groups(manifest) if groups is None else groups
     work = _Split(manifest, settings, groups)
     work.set_aside()

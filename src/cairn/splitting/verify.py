@@ -106,8 +106,10 @@ def verify_sides(queries: Side, others: Sequence[Side]) -> Verification:
     findings: list[Finding] = []
     checked: list[str] = []
     columns = (
-        ("same-id", "ids", "ids"), ("same-path", "paths", "files"), ("same-sha256", "sha256", "sums"),
-    )  # fmt: skip
+        ("same-id", "ids", "ids"),
+        ("same-path", "paths", "files"),
+        ("same-sha256", "sha256", "sums"),
+    )
     for side in others:
         for kind, word, name in columns:
             mine, theirs = getattr(queries, name), getattr(side, name)
@@ -218,7 +220,7 @@ def _wrong(kind: str, severity: Any, ids: Any, mask: Any, text: str) -> list[Fin
 
 
 def _file_numbers(paths: Sequence[str]) -> tuple[Any, int]:
-    """Return device and inode of each file, null where there is none, and how many there are not."""
+    """Return device and inode of each file, null where there is none, and their number."""
     numbers: list[str | None] = []
     for path in track(paths, "asking for files"):
         try:

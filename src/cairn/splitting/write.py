@@ -23,7 +23,12 @@ SPLIT_FORMAT = 1
 
 def companions(path: Path) -> dict[str, Path]:
     """Return the files beside the manifest at ``path``: card, facts, left out, tail."""
-    stems = {"card": "card.md", "facts": "split.json", "left_out": "left-out.csv", "tail": "tail.png"}
+    stems = {
+        "card": "card.md",
+        "facts": "split.json",
+        "left_out": "left-out.csv",
+        "tail": "tail.png",
+    }
     return {key: path.with_name(f"{path.stem}-{name}") for key, name in stems.items()}
 
 
@@ -135,9 +140,7 @@ def _groups(result: SplitResult) -> dict[str, Any]:
     company = sizes >= 2
     part_of = np.full(len(sizes), -1, np.int64)
     np.maximum.at(part_of, group, result.parts)
-    went = {
-        name: int((company & (part_of == number)).sum()) for number, name in enumerate(PARTS)
-    }
+    went = {name: int((company & (part_of == number)).sum()) for number, name in enumerate(PARTS)}
     went["left out"] = int((company & (part_of == -1)).sum())
     return {
         "bonds": dict(result.groups.bonds),
