@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from cairn.manifest import Manifest
 from cairn.splitting.findings import Verification
-from cairn.splitting.sides import Side, kept_bank, read_bank, read_gallery, side_of
+from cairn.splitting.sides import Side, gallery_role, kept_bank, read_bank, read_gallery, side_of
 from cairn.splitting.verify import verify_sides, verify_split
 
 REFUSED = (
@@ -51,17 +52,25 @@ def verify_evaluation(
         ids = pa.array(list(query_ids), pa.string())
         queries = Side("the queries", ids, pa.nulls(len(ids), pa.string()))
     else:
-        queries = side_of(manifest.select("query"), "the queries")
-        if {"train", "gallery", "nonlandmark"} & set(manifest.roles):
+        queries = side_of(manifest, "the queries", roles=("query",))
+        roles = set(pc.unique(manifest.table["role"]).to_pylist())
+        if roles - {"query"}:
             results.append(verify_split(manifest))
-        if {"train", "gallery"} & set(manifest.roles):
-            counts = dict(Counter(manifest.gallery().landmark_ids))
+        if roles & {"train", "gallery"}:
+            known = pc.equal(manifest.table["role"], gallery_role(manifest))
+            counts = _counts(manifest.table["landmark_id"].filter(known))
     others = []
     if gallery is not None:
         others.append(read_gallery(gallery))
-        counts = dict(Counter(others[0].landmarks.to_pylist()))
+        counts = _counts(others[0].landmarks)
         kept = kept_bank(gallery)
         others += [] if kept is None else [kept]
     if bank is not None:
         others.append(read_bank(bank))
     return verify_sides(queries, others).joined(results), counts
+
+
+def _counts(landmarks: Any) -> dict[str, int]:
+    found = pc.value_counts(landmarks)
+    names, numbers = (found.field(name).to_pylist() for name in ("values", "counts"))
+    return dict(zip(names, numbers, strict=True))

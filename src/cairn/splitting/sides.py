@@ -9,19 +9,17 @@ Legend of shapes: N images.
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from cairn.columns import TABLE_SUFFIXES
 from cairn.errors import CairnError
 from cairn.manifest import Manifest
-
-_ODD = r"//|/\.{1,2}(/|$)|^\.{1,2}/|/$"  # what os.path.normpath would mend
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,30 +43,48 @@ class Side:
     label_space: str = ""
 
 
-def side_of(manifest: Manifest, name: str) -> Side:
-    """Return all images of a manifest as one side."""
+def side_of(manifest: Manifest, name: str, *, roles: Sequence[str] = ()) -> Side:
+    """Return the images of a manifest, or those of some roles, as one side."""
+    table = manifest.table
+    if roles:
+        table = table.filter(pc.is_in(table["role"], pa.array(roles)))
+    sums = _whole(table["sha256"]) if "sha256" in table.column_names else None
     return Side(
         name,
-        _whole(manifest.table["image_id"]),
-        _whole(manifest.table["landmark_id"]),
-        files_of(manifest),
-        sums_of(manifest),
-        _label_space(manifest),
+        _whole(table["image_id"]),
+        _whole(table["landmark_id"]),
+        _absolute(_whole(table["path"]), manifest.root),
+        None if sums is None else pc.ascii_lower(sums),
+        _label_space(table),
     )
 
 
 def files_of(manifest: Manifest) -> Any:
-    """Return (N,) absolute paths without ``.``, ``..`` and doubled slashes; links stay as named."""
+    """Return (N,) paths, equal where two rows name one file, without ``.``, ``..`` and ``//``.
+
+    Absolute where any path is, else relative to the manifest's folder; links stay as named.
+    """
     paths = _whole(manifest.table["path"])
-    odd = pc.match_substring_regex(paths, _ODD)
-    root = os.path.join(manifest.root, "")  # noqa: PTH118 (ends in a separator)
+    if pc.any(pc.starts_with(paths, "/")).as_py():
+        return _absolute(paths, manifest.root)
+    return _mended(paths)
+
+
+def _absolute(paths: Any, root: Path) -> Any:
+    prefix = os.path.join(root, "")  # noqa: PTH118 (ends in a separator)
     relative = pc.invert(pc.starts_with(paths, "/"))
-    joined = pc.if_else(relative, pc.binary_join_element_wise(root, paths, ""), paths)
-    rows = np.flatnonzero(odd.to_numpy(zero_copy_only=False))
-    if not len(rows):
-        return joined
-    mended = [os.path.normpath(path) for path in joined.take(pa.array(rows)).to_pylist()]
-    return pc.replace_with_mask(joined, odd, pa.array(mended, pa.string()))
+    joined = pc.if_else(relative, pc.binary_join_element_wise(prefix, paths, ""), paths)
+    return _mended(joined)
+
+
+def _mended(paths: Any) -> Any:
+    """Return paths as os.path.normpath gives them, which is asked only where it may matter."""
+    odd = pc.or_(pc.match_substring(paths, "//"), pc.match_substring(paths, "/."))
+    odd = pc.or_(odd, pc.or_(pc.starts_with(paths, "."), pc.ends_with(paths, "/")))
+    if not pc.any(odd).as_py():
+        return paths
+    mended = [os.path.normpath(path) for path in paths.filter(odd).to_pylist()]
+    return pc.replace_with_mask(paths, odd, pa.array(mended, pa.string()))
 
 
 def sums_of(manifest: Manifest) -> Any | None:
@@ -85,7 +101,8 @@ def read_gallery(path: Path) -> Side:
         CairnError: It is none of these, or holds no image to recognize against.
     """
     if _is_table(path):
-        return side_of(Manifest.read(path).gallery(), "the gallery")
+        manifest = Manifest.read(path)
+        return side_of(manifest, "the gallery", roles=(gallery_role(manifest),))
     return _of_dataset(_gallery_dataset(path), "the gallery")
 
 
@@ -97,14 +114,14 @@ def read_bank(path: Path) -> Side:
     """
     if _is_table(path):
         manifest = Manifest.read(path)
-        images = manifest.select("nonlandmark")
-        if not len(images):
+        side = side_of(manifest, "the bank", roles=("nonlandmark",))
+        if not len(side.ids):
             raise CairnError(
                 "this manifest has no image of role nonlandmark, so no bank",
                 where=path,
                 todo="give the bank's embeddings, or the manifest that they were made of",
             )
-        return side_of(images, "the bank")
+        return side
     if not _is_gallery(path):
         return _of_dataset(_table_dataset(path), "the bank")
     bank = kept_bank(path)
@@ -113,6 +130,19 @@ def read_bank(path: Path) -> Side:
             "this gallery keeps no bank", where=path, todo="cairn penalize GALLERY BANK keeps one"
         )
     return bank
+
+
+def gallery_role(manifest: Manifest) -> str:
+    """Return the role that is recognized against: gallery, or where there is none, train.
+
+    Raises:
+        CairnError: There is neither.
+    """
+    for role in ("gallery", "train"):
+        if pc.index(manifest.table["role"], role).as_py() >= 0:
+            return role
+    manifest.gallery()  # says what is missing
+    raise AssertionError("a manifest's gallery has role gallery or train")
 
 
 def kept_bank(path: Path) -> Side | None:
@@ -161,9 +191,9 @@ def _of_dataset(dataset: Any, name: str) -> Side:
     return Side(name, ids, landmarks, files)
 
 
-def _label_space(manifest: Manifest) -> str:
-    named = manifest.table.filter(pc.not_equal(manifest.table["landmark_id"], ""))
-    return str(named["label_space"][0].as_py()) if named.num_rows else ""
+def _label_space(table: Any) -> str:
+    named = pc.index(pc.not_equal(table["landmark_id"], ""), True).as_py()
+    return "" if named < 0 else str(table["label_space"][named].as_py())
 
 
 def _whole(column: Any) -> Any:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,7 +25,7 @@ from cairn.manifest import Manifest
 from cairn.progress import track
 from cairn.splitting.findings import SHOWN, Finding, Verification
 from cairn.splitting.groups import GROUP_COLUMN, bond_values, pictures
-from cairn.splitting.sides import Side, side_of
+from cairn.splitting.sides import Side, files_of, gallery_role, sums_of
 from cairn.splitting.split import PART_COLUMN, ROLE_OF, TRUTH_COLUMN
 
 _WORDS = {
@@ -62,21 +63,24 @@ def verify_split(
     bank = pc.equal(roles, "nonlandmark")
     others = {"the gallery or training": known, "the bank": bank}
     others = {name: mask for name, mask in others.items() if pc.any(mask).as_py()}
-    whole = side_of(manifest, "")
+    ids, paths, sums = manifest.table["image_id"].combine_chunks(), files_of(manifest), sums_of(manifest)
     findings: list[Finding] = []
     checked, missed = ["paths"], []
 
     def compare(kind: str, values: Any) -> None:
+        asked = pc.unique(_some(values.filter(query)))
+        met = pc.is_in(values, asked)
         for name, mask in others.items():
-            findings.extend(_met(kind, whole.ids, values, query, mask, name))
+            if pc.any(pc.and_(met, mask)).as_py():
+                findings.extend(_met(kind, ids, values, query, mask, name))
         if kind != "same-path" and {"train", "gallery"} <= set(pc.unique(roles).to_pylist()):
-            findings.extend(_between(kind, whole.ids, values, roles))
+            findings.extend(_between(kind, ids, values, roles))
 
-    compare("same-path", whole.files)
-    if whole.sums is None:
+    compare("same-path", paths)
+    if sums is None:
         missed.append("sha256: the manifest states none")
     else:
-        compare("same-sha256", whole.sums)
+        compare("same-sha256", sums)
         checked.append("sha256")
     if GROUP_COLUMN in manifest.table.column_names:
         compare("same-group", manifest.table[GROUP_COLUMN].combine_chunks().cast(pa.string()))
@@ -85,7 +89,7 @@ def verify_split(
         compare("same-group", bond_values(manifest, column))
         checked.append(column)
     if files and looks is None:
-        numbers, missing = _file_numbers(whole.files.to_pylist())
+        numbers, missing = _file_numbers(manifest.paths)
         compare("same-file", numbers)
         checked.append("links")
         if missing:
@@ -180,8 +184,7 @@ def _truths(manifest: Manifest, query: Any, known: Any) -> list[Finding]:
         parts = table[PART_COLUMN].combine_chunks().cast(pa.string())
         findings += _parts(ids, landmarks, parts, table, known)
     if pc.any(known).as_py():
-        gallery = pc.equal(table["role"].combine_chunks(), "gallery")
-        reference = landmarks.filter(gallery if pc.any(gallery).as_py() else known)
+        reference = landmarks.filter(pc.equal(table["role"], gallery_role(manifest)))
         asked = pc.and_(query, pc.not_equal(landmarks, ""))
         lost = pc.and_(asked, pc.invert(pc.is_in(landmarks, pc.unique(reference))))
         findings += _wrong(
@@ -219,7 +222,7 @@ def _wrong(kind: str, severity: Any, ids: Any, mask: Any, text: str) -> list[Fin
     return [Finding(kind, severity, f"Images that {text}: {count:,}.", count, examples)]
 
 
-def _file_numbers(paths: Sequence[str]) -> tuple[Any, int]:
+def _file_numbers(paths: Sequence[Path]) -> tuple[Any, int]:
     """Return device and inode of each file, null where there is none, and their number."""
     numbers: list[str | None] = []
     for path in track(paths, "asking for files"):
