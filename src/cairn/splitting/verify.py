@@ -63,7 +63,11 @@ def verify_split(
     bank = pc.equal(roles, "nonlandmark")
     others = {"the gallery or training": known, "the bank": bank}
     others = {name: mask for name, mask in others.items() if pc.any(mask).as_py()}
-    ids, paths, sums = manifest.table["image_id"].combine_chunks(), files_of(manifest), sums_of(manifest)
+    ids, paths, sums = (
+        manifest.table["image_id"].combine_chunks(),
+        files_of(manifest),
+        sums_of(manifest),
+    )
     findings: list[Finding] = []
     checked, missed = ["paths"], []
 

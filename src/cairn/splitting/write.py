@@ -155,9 +155,18 @@ def _groups(result: SplitResult) -> dict[str, Any]:
 def _write_left_out(result: SplitResult, path: Path) -> None:
     rows = np.flatnonzero(result.parts < 0)
     given = result.given.take(rows)
+    copies = _names_of_copies(result)
     with atomic_write(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(("image_id", "landmark_id", "reason", "meaning"))
+        writer.writerow(("image_id", "landmark_id", "reason", "copies", "meaning"))
         for image, landmark, row in zip(given.image_ids, given.landmark_ids, rows, strict=True):
             reason = str(result.reasons[row])
-            writer.writerow((image, landmark, reason, REASONS[reason]))
+            writer.writerow((image, landmark, reason, copies[row], REASONS[reason]))
+
+
+def _names_of_copies(result: SplitResult) -> list[str]:
+    """Return for each row the first image of the copies that it belongs to, "" without any."""
+    first = result.groups.copies
+    ids = result.given.image_ids
+    number = np.bincount(first, minlength=len(first))[first]
+    return [ids[one] if many > 1 else "" for one, many in zip(first, number, strict=True)]
