@@ -109,10 +109,17 @@ def verify(
     from cairn.manifest import Manifest
     from cairn.splitting import verify_split
     from cairn.splitting.evaluation import verify_evaluation
+    from cairn.splitting.findings import SHOWN
 
     images = Manifest.read(manifest)
     looks = _looks(images) if look else None
-    here = verify_split(images, columns=group or (), looks=looks, files=not look)
+    here = verify_split(
+        images,
+        columns=group or (),
+        looks=looks,
+        files=True,
+        shown=len(images) if as_json else SHOWN,
+    )
     elsewhere, _ = verify_evaluation((), images.select("query"), gallery=gallery, bank=bank)
     result = here.joined([elsewhere])
     emit({**result.to_json(), "manifest": manifest}, _lines(result), as_json=as_json)
