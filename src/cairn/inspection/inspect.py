@@ -9,15 +9,28 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cairn.inspection.duplicates import Duplicate, find_duplicates
+from cairn.inspection.duplicates import find_duplicates
 from cairn.inspection.look import Looks, look_at
 from cairn.inspection.page import render_page
 from cairn.inspection.pictures import draw_categories, draw_landmarks, landmarks_by_size
+from cairn.inspection.sharing import example, share
 from cairn.manifest import Manifest
 from cairn.runs import atomic_folder, write_json
 
 KIND_COLUMN = "natural_or_human_made"
 """The column, if the manifest has it, that tells natural scenery from what people built."""
+
+
+@dataclass(frozen=True)
+class Duplicate:
+    """Two rows."""
+
+    first: int
+    second: int
+    kind: str
+    num_bits: int
+    leaks: bool
+    labels_differ: bool
 
 
 @dataclass(frozen=True)
@@ -35,7 +48,9 @@ class Inspection:
     sentences: tuple[str, ...]
 
 
-def inspect_manifest(manifest: Manifest, out: Path, *, workers: int | None = None) -> Inspection:
+def inspect_manifest(
+    manifest: Manifest, out: Path, *, earlier: Path | None = None, workers: int | None = None
+) -> Inspection:
     """Return what was found in the photographs, and write it to the folder ``out``.
 
     Every file is read and decoded. Unreadable ones are listed with their reasons, files with the
@@ -45,6 +60,7 @@ def inspect_manifest(manifest: Manifest, out: Path, *, workers: int | None = Non
     Args:
         manifest: The photographs.
         out: A folder that is not there yet, or empty.
+        earlier: The folder of an earlier inspection, whose photographs are not decoded again.
         workers: Threads that decode; one per processor, at most 8, unless given.
 
     Raises:
@@ -52,9 +68,14 @@ def inspect_manifest(manifest: Manifest, out: Path, *, workers: int | None = Non
     """
     out = Path(out)
     with atomic_folder(out) as folder:
-        looks = look_at(manifest.paths, workers=workers)
-        duplicates = find_duplicates(looks, manifest.roles, manifest.landmark_ids)
-        duplicates.sort(key=lambda pair: (not pair.leaks, not pair.labels_differ))
+        looks = look_at(manifest.paths, earlier=earlier, workers=workers)
+        found = share(manifest, find_duplicates(looks, workers=workers))
+        duplicates = []
+        for group in range(len(found)):
+            a, b, bits = example(found, group, looks.hashes, None)
+            kind = "exact" if (looks.sha256[a] == looks.sha256[b]).all() else "near"
+            flags = bool(found.leaks[group]), bool(found.labels_differ[group])
+            duplicates.append(Duplicate(a, b, kind, bits, *flags))
         report = _figures(manifest, looks, duplicates)
         sentences = _sentences(report)
         _write_unreadable(folder / "unreadable.csv", manifest, looks)
@@ -100,8 +121,8 @@ def _num_altered(manifest: Manifest, looks: Looks) -> int:
     if "sha256" not in manifest.table.column_names:
         return 0
     stated = manifest.table["sha256"].to_pylist()
-    pairs = zip(stated, looks.sha256, strict=True)
-    return sum(bool(want) and bool(have) and want.lower() != have for want, have in pairs)
+    pairs = zip(stated, (one.tobytes().hex() for one in looks.sha256), strict=True)
+    return sum(bool(want) and want.lower() != have for want, have in pairs)
 
 
 def _sentences(report: Mapping[str, Any]) -> tuple[str, ...]:

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from cairn.images import UnreadableImage, decode
-from cairn.inspection.duplicates import Duplicate
 from cairn.manifest import Manifest
 
 _MAX_PAIRS = 24
@@ -39,7 +38,7 @@ def render_page(
     report: Mapping[str, Any],
     sentences: Sequence[str],
     manifest: Manifest,
-    duplicates: Sequence[Duplicate],
+    duplicates: Sequence[Any],
     unreadable: Mapping[str, str],
     plots: Mapping[str, Path],
 ) -> str:
@@ -102,7 +101,7 @@ def _plot(caption: str, path: Path) -> str:
     return f'<h2>{escape(caption)}</h2><div class="scroll" tabindex="0">{image}</div>'
 
 
-def _pair(manifest: Manifest, duplicate: Duplicate) -> str:
+def _pair(manifest: Manifest, duplicate: Any) -> str:
     flags = [
         *(["stands among the queries and elsewhere"] if duplicate.leaks else []),
         *(["two labels"] if duplicate.labels_differ else []),
