@@ -33,10 +33,16 @@ MAX_BITS = 14
 MIN_CORRELATION = 0.95
 """What the sketches of two files of one picture correlate at, at least."""
 
-MAX_COMPARISONS = 3e10
+MAX_COMPARISONS = 1e10
 """Pairs of hashes compared in a band; where there would be more, each with the next in order."""
 
-_MAX_LEADERS = 64
+_MAX_LEADERS, _MAX_MISSES = 64, 256
+_BITS = np.arange(128)
+_SPREAD = np.argsort((_BITS % 8 + 3 * (_BITS // 8)) % NUM_BANDS, kind="stable")
+"""Bits in the order in which bands take them: along knight's moves over the picture, because
+neighbouring bits tend to be equal. Bands of whole rows of real photographs would put a tenth of
+them into one bucket."""
+
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,7 +57,7 @@ class Duplicates:
             to hold the groups together, so one less than images in each.
         num_bits: (E,) hash bits in which they differ, of 128.
         is_complete: Whether every pair within `MAX_BITS` was compared. Else there are so many
-            pictures of nearly one hash that only those next to each other in order were.
+            pictures of nearly one hash, such as empty skies, that only a part of them was.
     """
 
     groups: NDArray[np.int64]
@@ -75,9 +81,10 @@ def find_duplicates(looks: Looks, *, workers: int | None = None) -> Duplicates:
     """Return the groups of photographs with the same picture, and the pairs that tie them.
 
     Of files with the same bytes the first stands for all. No pair of hashes within `MAX_BITS` is
-    missed, but in two cases: where more pairs than `MAX_COMPARISONS` would have to be compared
-    (see `Duplicates.is_complete`), and where many pictures have equal hashes, which are compared
-    with up to 64 of them that differ.
+    missed, unless so many are near that the work would grow with their square: where more than
+    `MAX_COMPARISONS` would have to be compared, or where a picture proves different from 256
+    others of a bucket (see `Duplicates.is_complete`). Pictures of equal hashes are compared with
+    up to 64 of them that differ.
 
     Args:
         looks: What was seen of the photographs.
@@ -91,10 +98,11 @@ def find_duplicates(looks: Looks, *, workers: int | None = None) -> Duplicates:
     is_copy = np.zeros(count, bool)
     is_copy[copies[:, 1]] = True
     rows = np.flatnonzero((looks.sizes[:, 0] > 0) & ~is_copy)
-    equal, rows = _match_equal(looks.hashes, rows, sketches, parents)
+    spread = _spread(looks.hashes)
+    equal, rows = _match_equal(spread, rows, sketches, parents)
     links = [copies, equal]
     is_complete = True
-    bands = ((band, rows, looks.hashes, sketches, parents) for band in range(NUM_BANDS))
+    bands = ((band, rows, spread, sketches, parents) for band in range(NUM_BANDS))
     threads = min(workers or num_processors(), NUM_BANDS)
     for pairs, whole in threaded_map(_match_band, bands, ahead=1, workers=threads):
         links.append(pairs)
@@ -111,6 +119,15 @@ def _same_bytes(sha256: NDArray[np.uint8], rows: NDArray[np.int64]) -> NDArray[n
     is_new[1:] = (words[1:] != words[:-1]).any(axis=1)
     firsts = rows[order][np.maximum.accumulate(np.where(is_new, np.arange(len(rows)), 0))]
     return np.stack([firsts[~is_new], rows[order][~is_new]], axis=1)
+
+
+def _spread(hashes: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return the hashes with their bits in the order of the bands."""
+    spread = np.empty_like(hashes)
+    for start in range(0, len(hashes), 1 << 16):
+        part = slice(start, start + (1 << 16))
+        spread[part] = np.packbits(np.unpackbits(hashes[part], axis=1)[:, _SPREAD], axis=1)
+    return spread
 
 
 def _turned(
@@ -150,11 +167,11 @@ def _match_band(
     while count_comparisons(starts, window) > MAX_COMPARISONS and window > 1:
         window, whole = window // 2, False
     pairs = np.empty((len(rows), 2), np.int64)
-    found = match_band(
-        high, low, ordered, starts, sketches, parents.copy(), window, MAX_BITS, MIN_CORRELATION,
-        pairs,
+    found, given_up = match_band(
+        high, low, ordered, starts, sketches, parents.copy(), window, _MAX_MISSES, MAX_BITS,
+        MIN_CORRELATION, pairs,
     )  # fmt: skip
-    return pairs[:found].copy(), whole
+    return pairs[:found].copy(), whole and given_up == 0
 
 
 def _together(

@@ -158,11 +158,14 @@ def match_band(
     sketches: NDArray[np.uint8],
     parents: Rows,
     window: int,
+    max_misses: int,
     max_bits: int,
     min_correlation: float,
     pairs_E2: Rows,
-) -> int:
-    """Join rows whose hashes are near and have nearly one band; return how many pairs were written.
+) -> tuple[int, int]:
+    """Join rows whose hashes are near and have nearly one band.
+
+    Returns how many pairs were written, and how many rows were given up for ``max_misses``.
 
     Args:
         high: (U,) upper halves of the hashes, turned so that the band comes first, sorted.
@@ -172,19 +175,19 @@ def match_band(
         sketches: (N, 256).
         parents: (N,) roots so far; changed.
         window: Of a longer bucket, the hashes next in order that one is compared with.
+        max_misses: Sketches that may prove different from that of one row in one bucket, until
+            the rest of the bucket is passed over.
         max_bits: Bits that may differ.
         min_correlation: As of `is_same`.
         pairs_E2: (U, 2) written: the pairs that joined what was not together before.
     """
-    count = 0
+    count, given_up, limit = 0, 0, np.uint64(max_bits)
     for bucket in range(NUM_BUCKETS):
         start, end = starts[bucket], starts[bucket + 1]
         for probe in range(17):
             other = bucket if probe == 16 else bucket ^ (1 << probe)
-            if other < bucket:
-                continue
             first, last = starts[other], starts[other + 1]
-            if first == last:
+            if other < bucket or first == last:
                 continue
             for at in range(start, end):
                 if other == bucket:
@@ -195,26 +198,33 @@ def match_band(
                     middle = first + (at - start) * (last - first) // (end - start)
                     low_at = min(max(middle - window // 2, first), last - window)
                     high_at = low_at + window
-                a_high, a_low = high[at], low[at]
-                for begin in range(low_at, high_at, 64):
+                misses = 0
+                begin = low_at
+                while begin < high_at and misses < max_misses:
                     stop = min(begin + 64, high_at)
                     nearest = np.uint64(128)
-                    for to in range(begin, stop):  # a loop the compiler makes vectors of
-                        bits = _ones(a_high ^ high[to]) + _ones(a_low ^ low[to])
+                    for to in range(begin, stop):  # a loop that the compiler makes vectors of
+                        bits = _ones(high[at] ^ high[to]) + _ones(low[at] ^ low[to])
                         nearest = min(nearest, bits)
-                    if nearest > np.uint64(max_bits):
+                    if nearest > limit:
+                        begin = stop
                         continue
                     for to in range(begin, stop):
-                        bits = _ones(a_high ^ high[to]) + _ones(a_low ^ low[to])
-                        if bits > np.uint64(max_bits):
+                        if _ones(high[at] ^ high[to]) + _ones(low[at] ^ low[to]) > limit:
                             continue
                         a, b = find_root(parents, rows[at]), find_root(parents, rows[to])
-                        if a != b and is_same(sketches, rows[at], rows[to], min_correlation):
-                            parents[max(a, b)] = min(a, b)
-                            pairs_E2[count, 0] = min(rows[at], rows[to])
-                            pairs_E2[count, 1] = max(rows[at], rows[to])
-                            count += 1
-    return count
+                        if a == b:
+                            continue
+                        if not is_same(sketches, rows[at], rows[to], min_correlation):
+                            misses += 1
+                            continue
+                        parents[max(a, b)] = min(a, b)
+                        pairs_E2[count, 0] = min(rows[at], rows[to])
+                        pairs_E2[count, 1] = max(rows[at], rows[to])
+                        count += 1
+                    begin = stop
+                given_up += misses >= max_misses
+    return count, given_up
 
 
 @_compiled
