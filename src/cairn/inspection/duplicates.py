@@ -44,7 +44,6 @@ neighbouring bits tend to be equal. Bands of whole rows of real photographs woul
 them into one bucket."""
 
 
-
 @dataclass(frozen=True, eq=False)
 class Duplicates:
     """Which photographs are the same picture.

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +39,7 @@ class Looks:
         stamps: (N, 2) int64 bytes of the file and its time of change in nanoseconds; -1 where it
             could not be read at all.
         reasons: Row number to why the photograph gives no picture.
+        num_recalled: How many were looked at by an earlier call.
     """
 
     sizes: NDArray[np.int32]
@@ -47,6 +48,7 @@ class Looks:
     sketches: NDArray[np.uint8]
     stamps: NDArray[np.int64]
     reasons: dict[int, UnreadableImage] = field(default_factory=dict)
+    num_recalled: int = 0
 
     @classmethod
     def blank(cls, count: int) -> Looks:
@@ -127,7 +129,7 @@ def look_at(
             for row, one in found:
                 _fill(looks, row, one)
             keeper.add([row for row, _ in found])
-    return looks
+    return replace(looks, num_recalled=int(is_known.sum()))
 
 
 def difference_hash(image: Image.Image) -> NDArray[np.uint8]:

@@ -6,7 +6,7 @@ Legend of shapes: N photographs, G groups of two or more, M photographs in them,
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
@@ -65,7 +65,7 @@ def share(manifest: Manifest, duplicates: Duplicates) -> Sharing:
     groups = duplicates.groups
     count = len(groups)
     order = np.argsort(groups, kind="stable").astype(np.int64)
-    firsts, starts, sizes = np.unique(groups[order], return_index=True, return_counts=True)
+    _, sizes = np.unique(groups[order], return_counts=True)
     rows = order[np.repeat(sizes > 1, sizes)]
     sizes = sizes[sizes > 1]
     starts = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
