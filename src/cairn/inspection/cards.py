@@ -74,7 +74,7 @@ class Cards:
         )
         flags = flags or '<span class="verdict none">again</span>'
         roles = [
-            f"{count:,} {role_name(role)}"
+            f"{role} {count:,}"
             for role, count in zip(ROLES, self.sharing.roles[group].tolist(), strict=True)
             if count
         ]

@@ -116,7 +116,7 @@ def steps(report: Figures, out: Path) -> list[dict[str, Any]]:
                 "note",
                 f"{again:,} images repeat a picture. Within one landmark and role the first is "
                 "enough: clean.parquet leaves the others out.",
-                "" if report["num_leaking_queries"] or report["num_unreadable"] else clean,
+                clean,
             )
         )
     if count := report["landmarks_by_images"].get("1", 0):
@@ -141,10 +141,13 @@ def steps(report: Figures, out: Path) -> list[dict[str, Any]]:
                 "",
             )
         )
-    return [
-        {"name": name, "severity": severity, "text": text, "command": command}
-        for name, severity, text, command in found
-    ]
+    said: set[str] = set()
+    result = []
+    for name, severity, text, command in found:
+        once = "" if command in said else command
+        said.add(command)
+        result.append({"name": name, "severity": severity, "text": text, "command": once})
+    return result
 
 
 def _files(count: int) -> str:

@@ -62,7 +62,7 @@ def draw_map(places_M2: NDArray[np.float64]) -> Figure:
     )
     axes.set_xlim(west, east)
     axes.set_ylim(south, north)
-    axes.set_aspect(1 / squeeze, adjustable="datalim")
+    axes.set_aspect(1 / squeeze, adjustable="box")
     axes.xaxis.set_major_formatter(lambda value, _: _degrees(value, "E", "W"))
     axes.yaxis.set_major_formatter(lambda value, _: _degrees(value, "N", "S"))
     if south < 0 < north:

@@ -66,10 +66,10 @@ def render_page(
 
 def _lead(report: Mapping[str, Any]) -> str:
     urgent = sum(step["severity"] == "act" for step in report["first"])
-    about = " ".join(escape(sentence) for sentence in report["sentences"])
+    about = escape(report["sentences"][0])
     if urgent:
-        return f"{about} <b>{urgent} {'thing' if urgent == 1 else 'things'} should be mended.</b>"
-    return about
+        return f"{about} {urgent} {'kind' if urgent == 1 else 'kinds'} of fault should be mended."
+    return f"{about} " + ("Nothing is urgent." if report["first"] else "No fault was found.")
 
 
 def _tiles(report: Mapping[str, Any]) -> str:
