@@ -1,4 +1,4 @@
-"""Wrong labels of training data: found from embeddings, suggested with evidence, applied when told."""
+"""Wrong labels of training data: suggested with evidence, and mended where told."""
 
 from cairn.cleaning.apply import Applied, apply_suggestions
 from cairn.cleaning.clean import Cleaning, clean

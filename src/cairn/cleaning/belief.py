@@ -1,11 +1,12 @@
 """How much to believe that something is wrong, learnt from examples of wrong and of unknown things.
 
 Positive and unlabelled learning: faults that were made up on purpose stand against the real rows,
-of which an unknown share is faulty too. A logistic regression of the two ranks rows as one of faulty
-and sound rows would (Elkan and Noto 2008). With A(t) and R(t) the shares of the real rows and of the
-made-up faults that score t or more, and a share p of faulty real rows, A >= p R. So the least A / R
-bounds p from above (Blanchard et al. 2010), and p dR/dA is the chance that a real row of that score
-is faulty: 1 where real rows are as many as the faults would be, less where sound ones are among them.
+of which an unknown share is faulty too. A logistic regression of the two ranks rows as one of
+faulty and sound rows would (Elkan and Noto 2008). With A(t) and R(t) the shares of the real rows
+and of the made-up faults that score t or more, and a share p of faulty real rows, A >= p R. So the
+least A / R bounds p from above (Blanchard et al. 2010), and p dR/dA is the chance that a real row
+of that score is faulty: 1 where there are as many real rows as the faults would be, less where
+sound ones are among them.
 
 Legend of shapes: N real rows, M made-up faults, F features, B bins of scores.
 """
@@ -45,7 +46,7 @@ class Logistic:
     def logits(self, features: Float64) -> Float64:
         """Return (N,) log odds of (N, F) features."""
         found: Float64 = ((features - self.mean) / self.spread) @ self.weights[1:]
-        return found + self.weights[0]
+        return np.asarray(found + self.weights[0])
 
     def chances(self, features: Float64) -> Float64:
         """Return (N,) chances."""
@@ -131,8 +132,9 @@ def calibrated(real: Float64, faults: Float64, weights: Float64) -> Belief:
     ascending = np.sort(real)
     above = (len(real) - np.searchsorted(ascending, edges)).astype(float)
     counted = reached >= min(_LEAST_REACHED, float(reached[-1]))
-    certain = np.maximum(above[counted] - _ODD, 0) / len(real)
-    share = min(0.5, float((certain / reached[counted]).min()))
+    # A least value of counts is low by chance: each is raised by its own standard error first.
+    most = (above[counted] + np.sqrt(above[counted])) / reached[counted]
+    share = min(0.5, max(0.0, float(most.min()) - _ODD) / len(real))
     in_bin, faults_in_bin = np.diff(above, prepend=0), np.diff(reached, prepend=0)
     # Faults per real row must not rise with falling scores: pool neighbours that violate it.
     ratios = _falling(faults_in_bin, (in_bin + _ODD * faults_in_bin) / len(real))

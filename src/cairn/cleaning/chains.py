@@ -74,7 +74,7 @@ class Chains:
     def share(self, rows: Int64, codes: Int32) -> Float64:
         """Return (M,) the support as a share of the other photographs of ``codes``."""
         others = self.near.sizes[codes] - (self.near.codes[rows] == codes)
-        return self.support(rows, codes) / np.maximum(others, 1)
+        return np.asarray(self.support(rows, codes) / np.maximum(others, 1))
 
 
 def _mutual(nearest: Int64) -> Bool:

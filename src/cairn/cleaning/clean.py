@@ -13,13 +13,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from cairn.cleaning.crowd import Crowd
-from cairn.cleaning.doubt import doubt_bank, doubt_labels
+from cairn.cleaning.doubt import Doubt, doubt_bank, doubt_labels
 from cairn.cleaning.page import render_page
 from cairn.cleaning.rule import KINDS, CleanRule
 from cairn.cleaning.signals import Scene
 from cairn.cleaning.suggestions import suggestions
 from cairn.columns import write_table
 from cairn.manifest import Manifest
+from cairn.neighborhood import Neighborhood
 from cairn.runs import (
     atomic_folder,
     peak_memory,
@@ -51,6 +52,32 @@ class Cleaning:
     folder: Path
     table: pa.Table
     report: Mapping[str, Any]
+
+
+@dataclass(frozen=True, eq=False)
+class Judged:
+    """What is believed of a crowd.
+
+    Args:
+        table: The suggestions.
+        doubt: Of every label that has others beside it.
+        bank_share: Of the bank that shows a landmark, about.
+        scene: What it follows from.
+    """
+
+    table: pa.Table
+    doubt: Doubt
+    bank_share: float
+    scene: Scene
+
+
+def judge(crowd: Crowd, near: Neighborhood, rule: CleanRule) -> Judged:
+    """Return the suggestions for a crowd beside its nearest images; nothing is read or written."""
+    scene = Scene.of(near, rule, nothing=crowd.nothing)
+    doubt = doubt_labels(scene, rule)
+    signals, belief = doubt_bank(scene, rule)
+    table = suggestions(scene, crowd, doubt, (signals, belief), rule)
+    return Judged(table, doubt, belief.share, scene)
 
 
 def clean(
@@ -86,10 +113,8 @@ def clean(
         require_absent(out)
     crowd = Crowd.gather(manifest, tables)
     near = crowd.neighborhood(rule.num_neighbors, work=out / WORK_NAME, device=device)
-    scene = Scene.of(near, rule, nothing=crowd.nothing)
-    doubt = doubt_labels(scene, rule)
-    bank = doubt_bank(scene, rule)
-    table = suggestions(scene, crowd, doubt, bank, rule)
+    judged = judge(crowd, near, rule)
+    table, doubt = judged.table, judged.doubt
     sizes = near.sizes[: crowd.nothing]
     report = {
         "format": FORMAT_VERSION,
@@ -104,13 +129,13 @@ def clean(
         "num_alone": int(np.count_nonzero(sizes == 1)),
         "num_pairs": int(np.count_nonzero(sizes == 2)),
         "shares": {name: round(value, 4) for name, value in doubt.shares.items()},
-        "bank_share": round(bank[1].share, 4),
+        "bank_share": round(judged.bank_share, 4),
         "counts": {kind: int(pc.sum(pc.equal(table["kind"], kind)).as_py() or 0) for kind in KINDS},
         "expected": {kind: _expected(table, kind) for kind in KINDS},
         "memory": {
             "vectors": crowd.vectors.nbytes,
             "neighbors": near.nearest.indices.nbytes + near.nearest.similarities.nbytes,
-            "directions": scene.centers.sums.nbytes,
+            "directions": judged.scene.centers.sums.nbytes,
             "peak": peak_memory(),
         },
     }

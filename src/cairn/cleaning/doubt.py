@@ -34,6 +34,7 @@ FAULTS = 4000
 """Made-up faults of a kind."""
 
 _FEWEST = 20
+_ROUNDS = 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,10 +66,20 @@ def doubt_labels(scene: Scene, rule: CleanRule) -> Doubt:
     rows = labelled[near.sizes[near.codes[labelled]] >= 2]
     real = scene.signals(rows, near.codes[rows])
     nothing = np.zeros(len(rows))
+    found = Doubt(real, nothing, nothing, nothing, nothing, {})
     if len(rows) < _FEWEST or len(np.unique(near.codes[labelled])) < 2:
-        return Doubt(real, nothing, nothing, nothing, nothing, {})
-    made = _made_faults(scene, labelled, rng)
-    features = real.of_label()
+        return found
+    for _ in range(_ROUNDS):  # what looks wrong at first is no example of a right label later
+        trust = np.zeros(len(near))
+        trust[labelled] = 1.0
+        trust[rows] -= found.wrong
+        found = _compared(real, _made_faults(scene, trust, rng))
+    return found
+
+
+def _compared(real: Signals, made: dict[str, tuple[Signals, Int32]]) -> Doubt:
+    """Return what is believed of real labels beside made-up faults."""
+    nothing, features = np.zeros(len(real.rows)), real.of_label()
     kinds = {kind: faults.of_label() for kind, (faults, _) in made.items()}
     beliefs = {kind: believe(features, faults) for kind, faults in kinds.items()}
     alike = np.max([belief.passed for belief in beliefs.values()], axis=0)
@@ -101,17 +112,25 @@ def _unsaid(scene: Scene, rows: Int64) -> Signals:
 
 
 def _made_faults(
-    scene: Scene, labelled: Int64, rng: np.random.Generator
+    scene: Scene, trust: Float64, rng: np.random.Generator
 ) -> dict[str, tuple[Signals, Int32]]:
-    """Return signals of made-up faults by kind, and what those photographs really show."""
+    """Return signals of made-up faults by kind, and what those photographs really show.
+
+    Args:
+        scene: What signals are taken from.
+        trust: (N,) how far each photograph's label serves as a right one; 0 in the bank.
+        rng: Where draws come from.
+    """
     near = scene.near
-    made = {}
-    pools = dict.fromkeys(("exchanged", "lookalike", "foreign"), labelled)
+    labelled = np.flatnonzero(near.codes != scene.nothing)
     bank = np.flatnonzero(near.codes == scene.nothing)
-    if len(bank) >= _FEWEST:
-        pools["bank"] = bank
-    for kind, pool in pools.items():
-        rows = rng.choice(pool, FAULTS)
+    kinds = ["exchanged", "lookalike", "foreign", *(["bank"] if len(bank) >= _FEWEST else [])]
+    chances = trust / trust.sum()
+    made = {}
+    for kind in kinds:
+        rows = (
+            rng.choice(bank, FAULTS) if kind == "bank" else rng.choice(len(near), FAULTS, p=chances)
+        )
         codes = near.codes[rng.choice(labelled, FAULTS)]  # as common as in the data
         if kind == "lookalike":
             codes = scene.signals(rows, near.codes[rows]).near.target.astype(np.int32)
@@ -126,7 +145,7 @@ def _made_faults(
 def _what_instead(
     real: Signals, made: dict[str, tuple[Signals, Int32]], weights: Float64
 ) -> tuple[Float64, Float64]:
-    """Return, for each real row if its label is wrong, the chances of the best other and of none."""
+    """Return the chances of the best other landmark and of none, were the labels wrong."""
     found = np.concatenate([faults.of_target() for faults, _ in made.values()])
     is_other = np.concatenate([faults.near.target == truth for faults, truth in made.values()])
     is_none = np.concatenate(

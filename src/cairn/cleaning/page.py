@@ -30,8 +30,8 @@ _LISTS = {
     ),
     "look": (
         "Uncertain",
-        "Unlike most of their landmark, for better or worse: wrong labels, odd views, interiors and "
-        "details. Only a person can tell.",
+        "Unlike most of their landmark, for better or worse: wrong labels, odd views, interiors "
+        "and details. Only a person can tell; the strangest come first.",
     ),
 }
 
@@ -94,7 +94,8 @@ def _tiles(report: Mapping[str, Any]) -> str:
         for kind in KINDS
     ]
     total = sum(shares.values())
-    tiles.append(("Wrong labels", f"{total:.1%}", "of all, as far as they can be told"))
+    sure = "of all, of the kinds that can be told" if total else "none that could be told for sure"
+    tiles.append(("Wrong labels", f"{total:.1%}" if total else "\u2013", sure))
     entries = "".join(
         f'<li><span class="name">{name}</span><span class="number">{value}</span>'
         f'<span class="basis">{text}</span></li>'
@@ -111,18 +112,19 @@ def _list(text: str, cards: list[str], total: int) -> str:
 
 
 def _card(row: Mapping[str, Any], thumbnails: Thumbnails, names: Mapping[str, str]) -> str:
-    own, other = row["landmark_id"], row["other_landmark_id"]
-    said = _name(own, names) if own else "the bank"
-    title = (
-        f"{said} \u2192 {_name(row['to_landmark_id'], names)}" if row["to_landmark_id"] else said
-    )
-    figures = [_photo(row, "", "", f"<b>said to be</b> {said}", thumbnails, kind="query")]
-    for name, shows in (("own", own or "the bank"), ("other", other)):
+    own, target = row["landmark_id"], _name(row["to_landmark_id"], names)
+    title = _name(own, names) if own else "the bank"
+    if target:
+        title += f" or {target}?" if row["kind"] == "look" else f" \u2192 {target}"
+    figures = [_photo(row, "", "", "<b>this one</b>", thumbnails, kind="query")]
+    for name, shows in (("own", "of its own" if own else "of the bank"), ("other", "of the other")):
         for number in (1, 2):
             if row[f"{name}_image_id_{number}"] is not None:
-                caption = f"<b>{row[f'{name}_similarity_{number}']:.2f}</b> {_name(shows, names)}"
+                caption = f"<b>{row[f'{name}_similarity_{number}']:.2f}</b> {shows}"
                 figures.append(_photo(row, f"{name}_", f"_{number}", caption, thumbnails))
-    sure = f"confidence {row['confidence']:.2f}" if row["kind"] != "look" else "uncertain"
+    sure = f"confidence {row['confidence']:.2f}"
+    if row["kind"] == "look":
+        sure = f"stranger than {row['alike']:.0%}"
     return (
         f'<li class="case"><h3><span class="verdict {_BADGES[row["kind"]]}">{row["kind"]}</span>'
         f'{title} <span class="sum">{sure}</span></h3><p>{escape(row["reason"])}</p>'
@@ -153,10 +155,10 @@ def _name(landmark_id: str, names: Mapping[str, str]) -> str:
 
 def _next() -> str:
     return (
-        "<p>Open suggestions.csv, and write <b>yes</b> or <b>no</b> into the column apply; kind and "
-        "to_landmark_id may be changed too. Then <code>cairn data apply</code> writes a new manifest "
-        "and a ledger of what it changed; the old manifest stays. Or apply all from a confidence on, "
-        "with <code>--kinds relabel,drop --min-confidence 0.9</code>.</p>"
+        "<p>Open suggestions.csv, and write <b>yes</b> or <b>no</b> into the column apply; kind "
+        "and to_landmark_id may be changed too. Then <code>cairn data apply</code> writes a new "
+        "manifest and a ledger of what it changed; the old manifest stays. Or apply all from a "
+        "confidence on, with <code>--kinds relabel,drop --min-confidence 0.9</code>.</p>"
     )
 
 
@@ -164,9 +166,10 @@ def _terms(report: Mapping[str, Any]) -> str:
     shares, memory = report["shares"], report["memory"]
     terms = {
         "Confidence": "the share of such suggestions that should be right. It is learnt from these "
-        "photographs: some were given, on trial, a label that is wrong for certain, and real labels "
-        "are compared with what those look like. It holds for faults of these kinds; an odd view that "
-        "looks like another landmark to the model is taken for one.",
+        "photographs: some were given, on trial, a label that is wrong for certain, and real "
+        "labels are compared with what those look like. Where only a handful look like that, they "
+        "are as likely odd views: nothing is suggested but a look.",
+        "Stranger than": "share of the labels made wrong on trial that look less wrong.",
         "Wrong labels": "; ".join(f"{name} {value:.2%}" for name, value in shares.items())
         + " (exchanged: of another landmark here; lookalike: of one that resembles it; foreign: of "
         "something else; bank: like the bank).",

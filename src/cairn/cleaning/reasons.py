@@ -20,7 +20,10 @@ def label_reason(kind: str, facts: Mapping[str, Any]) -> str:
         nearest += f", {facts['other']} show {facts['target']}"
     if facts["bank"]:
         nearest += f", {facts['bank']} are of the bank"
-    own = f"the nearest of the {facts['others']:,} others of its landmark is {_two(facts['own_best'])} alike"
+    own = (
+        f"the nearest of the {facts['others']:,} others of its landmark is "
+        f"{_two(facts['own_best'])} alike"
+    )
     if facts["others"] == 1:
         own = f"the other one of its landmark is {_two(facts['own_best'])} alike"
     if facts["target"]:
@@ -32,7 +35,10 @@ def label_reason(kind: str, facts: Mapping[str, Any]) -> str:
     )
     end = ""
     if facts["merging"]:
-        end = f" Half of {facts['landmark']} or more looks like {facts['target']}: perhaps they are one."
+        end = (
+            f" Half of {facts['landmark']} or more looks like {facts['target']}: "
+            "perhaps they are one."
+        )
     elif facts["others"] == 1:
         end = " Two photographs are not enough to tell which of them is wrong."
     elif kind == "drop":
@@ -43,8 +49,9 @@ def label_reason(kind: str, facts: Mapping[str, Any]) -> str:
 def bank_reason(facts: Mapping[str, Any]) -> str:
     """Return why an image of the bank looks like a landmark; facts as in `label_reason`."""
     return (
-        f"{facts['other']} of the {facts['asked']} nearest show {facts['target']}, {facts['bank']} are "
-        f"of the bank; the nearest of {facts['target']} is {_two(facts['other_best'])} alike."
+        f"{facts['other']} of the {facts['asked']} nearest show {facts['target']}, "
+        f"{facts['bank']} are of the bank; the nearest of {facts['target']} is "
+        f"{_two(facts['other_best'])} alike."
     )
 
 

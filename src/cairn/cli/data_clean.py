@@ -1,4 +1,4 @@
-"""``cairn data clean`` and ``cairn data apply``: labels that look wrong, and what is done about them."""
+"""``cairn data clean`` and ``cairn data apply``: labels that look wrong, and mending them."""
 
 from __future__ import annotations
 
