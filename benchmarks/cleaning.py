@@ -349,7 +349,7 @@ def average_precision(values: Any, is_true: Any) -> float:
 
 
 def effect(case: Case, queries: EmbeddingTable, manifest: Manifest, resamples: int) -> None:
-    """Print the GAP of nearest neighbours in the gallery as labelled, cleaned, and labelled right."""
+    """Print the GAP of nearest neighbours with the labels as given, cleaned, and right."""
     crowd, names = case.crowd, [*case.crowd.landmark_ids, ""]
     truth = solution_of(manifest).truth
     row_of = {image_id: row for row, image_id in enumerate(crowd.image_ids)}

@@ -96,8 +96,7 @@ def _some(
     target = np.where(has, of[each, at], -1)
     is_target = other & (of == target[:, None])
     last = similarity[:, -1]
-    others = near.sizes[codes] - (near.codes[rows] == codes)
-    counted = np.clip(others, 1, min(FIRST, of.shape[1]))
+    counted = np.clip(near.sizes[codes] - 1, 1, min(FIRST, of.shape[1]))
     rank = np.cumsum(there, axis=1)
     own_first = (own & (rank <= counted[:, None])).sum(axis=1) / counted
     target_best = _best(similarity, is_target, last)

@@ -22,6 +22,8 @@ from cairn.cleaning.agreement import Float64
 _RIDGE = 5.0
 _NEWTON_STEPS = 30
 _BINS = 400
+_FOLDS = 3
+_FITTED = 200_000
 _LEAST_REACHED = 0.2
 """Share of the made-up faults that a threshold must reach for A / R to count."""
 
@@ -93,13 +95,20 @@ class Belief:
     passed: Float64
 
 
-def believe(real: Float64, faults: Float64, fault_weights: Float64 | None = None) -> Belief:
+def believe(
+    real: Float64,
+    faults: Float64,
+    fault_weights: Float64 | None = None,
+    trust: Float64 | None = None,
+) -> Belief:
     """Return the chance that each real row is faulty in the way that the made-up ones are.
 
     Args:
         real: (N, F) features of real rows.
         faults: (M, F) features of made-up faults.
         fault_weights: (M,) how common each kind of fault is; alike where not given.
+        trust: (N,) how far each real row counts as sound while the two are told apart; all alike
+            where not given. It has no part in how many are believed to be faulty.
     """
     if not len(real) or not len(faults):
         return _no_belief(len(real))
@@ -107,43 +116,42 @@ def believe(real: Float64, faults: Float64, fault_weights: Float64 | None = None
     if weights.sum() <= 0:
         return _no_belief(len(real))
     weights = weights / weights.sum()
-    model = fit_logistic(
-        np.concatenate([real, faults]),
-        np.concatenate([np.zeros(len(real)), np.ones(len(faults))]),
-        np.concatenate([np.ones(len(real)), weights * len(real)]),
-    )
-    return calibrated(model.logits(real), model.logits(faults), weights)
+    trust = np.ones(len(real)) if trust is None else trust
+    order = np.arange(len(real))
+    passed = np.zeros(len(real))
+    for fold in range(_FOLDS):  # a row is never scored by what was fitted to it
+        held = order % _FOLDS == fold
+        fitted = order[~held][:: max(1, len(real) // _FITTED)]
+        model = fit_logistic(
+            np.concatenate([real[fitted], faults]),
+            np.concatenate([np.zeros(len(fitted)), np.ones(len(faults))]),
+            np.concatenate([trust[fitted], weights * max(trust[fitted].sum(), 1.0)]),
+        )
+        scores = model.logits(faults)
+        rising = np.argsort(scores, kind="stable")
+        below = np.concatenate([[0.0], np.cumsum(weights[rising])])
+        passed[held] = below[np.searchsorted(scores[rising], model.logits(real[held]))]
+    return calibrated(np.minimum(passed, 1.0))
 
 
-def calibrated(real: Float64, faults: Float64, weights: Float64) -> Belief:
-    """Return what is believed of real rows of these scores.
+def calibrated(passed: Float64) -> Belief:
+    """Return what is believed of real rows.
 
     Args:
-        real: (N,) scores.
-        faults: (M,) scores of made-up faults.
-        weights: (M,) their weights, which sum to 1.
+        passed: (N,) share of made-up faults that look less faulty than each, in [0, 1].
     """
-    order = np.argsort(-faults, kind="stable")
-    reached = np.cumsum(weights[order])
-    ends = np.unique(np.searchsorted(reached, np.linspace(0, 1, _BINS + 1)[1:] - 1e-12))
-    edges = faults[order][np.minimum(ends, len(order) - 1)]  # falling: the last score of each bin
-    edges = np.unique(edges)[::-1]
-    reached = np.array([weights[faults >= edge].sum() for edge in edges])
-    ascending = np.sort(real)
-    above = (len(real) - np.searchsorted(ascending, edges)).astype(float)
-    counted = reached >= min(_LEAST_REACHED, float(reached[-1]))
+    num, ascending = len(passed), np.sort(passed)
+    reached = np.arange(1, _BINS + 1) / _BINS
+    above = (num - np.searchsorted(ascending, 1 - reached - 1e-12)).astype(float)
+    counted = reached >= _LEAST_REACHED
     # A least value of counts is low by chance: each is raised by its own standard error first.
     most = (above[counted] + np.sqrt(above[counted])) / reached[counted]
-    share = min(0.5, max(0.0, float(most.min()) - _ODD) / len(real))
-    in_bin, faults_in_bin = np.diff(above, prepend=0), np.diff(reached, prepend=0)
+    share = min(0.5, max(0.0, float(most.min()) - _ODD) / num)
     # Faults per real row must not rise with falling scores: pool neighbours that violate it.
-    ratios = _falling(faults_in_bin, (in_bin + _ODD * faults_in_bin) / len(real))
-    at = np.searchsorted(-edges, -real)  # the first edge at or below the score
-    ratio = np.append(ratios, 0.0)[at]
-    rising = faults[order][::-1]
-    below = np.concatenate([[0.0], np.cumsum(weights[order][::-1])])
-    passed = below[np.searchsorted(rising, real)]
-    return Belief(np.minimum(share * ratio, 1.0), share, passed)
+    in_bin = np.diff(above, prepend=0)
+    ratios = _falling(np.full(_BINS, 1 / _BINS), (in_bin + _ODD / _BINS) / num)
+    at = np.minimum(((1 - passed) * _BINS).astype(np.int64), _BINS - 1)
+    return Belief(np.minimum(share * ratios[at], 1.0), share, passed)
 
 
 def _no_belief(num: int) -> Belief:

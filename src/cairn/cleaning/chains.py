@@ -14,7 +14,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cairn.cleaning.agreement import Float64
 from cairn.domain import Int64
 from cairn.groups import components
 from cairn.neighborhood import Bool, Int32, Neighborhood
@@ -70,11 +69,6 @@ class Chains:
             is_in = (near.codes[rows[part]] == codes[part]) & new.any(axis=1)
             found[part] = lengths - is_in
         return found
-
-    def share(self, rows: Int64, codes: Int32) -> Float64:
-        """Return (M,) the support as a share of the other photographs of ``codes``."""
-        others = self.near.sizes[codes] - (self.near.codes[rows] == codes)
-        return np.asarray(self.support(rows, codes) / np.maximum(others, 1))
 
 
 def _mutual(nearest: Int64) -> Bool:

@@ -105,6 +105,12 @@ class Crowd:
                 where=f"{len(wanted)} images of role train, gallery or nonlandmark",
                 todo="embed them: cairn embed MODEL MANIFEST --role train -o DIR",
             )
+        if len(order) == 1:
+            raise CairnError(
+                "there is one image, and nothing to compare it with",
+                where=landmarks[0],
+                todo="embed more of the manifest",
+            )
         number_of = {name: number for number, name in enumerate(names)} | {"": len(names)}
         vectors = np.empty((len(order), tables[0].dimension), np.float32)
         paths = [""] * len(order)

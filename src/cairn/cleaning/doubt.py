@@ -69,19 +69,18 @@ def doubt_labels(scene: Scene, rule: CleanRule) -> Doubt:
     found = Doubt(real, nothing, nothing, nothing, nothing, {})
     if len(rows) < _FEWEST or len(np.unique(near.codes[labelled])) < 2:
         return found
+    trust = (near.codes != scene.nothing).astype(float)
     for _ in range(_ROUNDS):  # what looks wrong at first is no example of a right label later
-        trust = np.zeros(len(near))
-        trust[labelled] = 1.0
-        trust[rows] -= found.wrong
-        found = _compared(real, _made_faults(scene, trust, rng))
+        found = _compared(real, _made_faults(scene, trust, rng), trust[rows])
+        trust[rows] = 1 - np.maximum(found.alike, found.wrong)
     return found
 
 
-def _compared(real: Signals, made: dict[str, tuple[Signals, Int32]]) -> Doubt:
+def _compared(real: Signals, made: dict[str, tuple[Signals, Int32]], trust: Float64) -> Doubt:
     """Return what is believed of real labels beside made-up faults."""
     nothing, features = np.zeros(len(real.rows)), real.of_label()
     kinds = {kind: faults.of_label() for kind, (faults, _) in made.items()}
-    beliefs = {kind: believe(features, faults) for kind, faults in kinds.items()}
+    beliefs = {kind: believe(features, faults, None, trust) for kind, faults in kinds.items()}
     alike = np.max([belief.passed for belief in beliefs.values()], axis=0)
     shares = {kind: belief.share for kind, belief in beliefs.items()}
     weights = np.concatenate(
@@ -89,7 +88,7 @@ def _compared(real: Signals, made: dict[str, tuple[Signals, Int32]]) -> Doubt:
     )
     if not weights.any():
         return Doubt(real, nothing, nothing, nothing, alike, shares)
-    wrong = believe(features, np.concatenate(list(kinds.values())), weights).chances
+    wrong = believe(features, np.concatenate(list(kinds.values())), weights, trust).chances
     other, none = _what_instead(real, made, weights)
     return Doubt(real, wrong, wrong * other, wrong * none, alike, shares)
 
@@ -122,7 +121,7 @@ def _made_faults(
         rng: Where draws come from.
     """
     near = scene.near
-    labelled = np.flatnonzero(near.codes != scene.nothing)
+    shared = np.flatnonzero((near.codes != scene.nothing) & (near.sizes[near.codes] >= 2))
     bank = np.flatnonzero(near.codes == scene.nothing)
     kinds = ["exchanged", "lookalike", "foreign", *(["bank"] if len(bank) >= _FEWEST else [])]
     chances = trust / trust.sum()
@@ -131,10 +130,10 @@ def _made_faults(
         rows = (
             rng.choice(bank, FAULTS) if kind == "bank" else rng.choice(len(near), FAULTS, p=chances)
         )
-        codes = near.codes[rng.choice(labelled, FAULTS)]  # as common as in the data
+        codes = near.codes[rng.choice(shared, FAULTS)]  # as common as in the data
         if kind == "lookalike":
             codes = scene.signals(rows, near.codes[rows]).near.target.astype(np.int32)
-        differs = (codes != near.codes[rows]) & (codes >= 0)
+        differs = (codes != near.codes[rows]) & (codes >= 0) & (near.sizes[codes] >= 2)
         rows, codes = rows[differs], codes[differs]
         truth = near.codes[rows]
         hidden = truth if kind == "foreign" else None

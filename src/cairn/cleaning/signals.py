@@ -28,7 +28,8 @@ class Signals:
     Args:
         rows: (M,) the photographs.
         codes: (M,) what they are said to show; -1 for nothing.
-        others: (M,) how many other photographs are said to show it.
+        others: (M,) how many photographs are said to show it, but for one: itself, or the one whose
+            place it would take.
         near: What their nearest photographs say.
         own_best: (M,) similarity of the nearest other photograph of `codes`; 0 without one.
         chained: (M,) others of `codes` that it is in a chain with.
@@ -59,7 +60,7 @@ class Signals:
                 near.own_share,
                 near.own_first,
                 near.target_share,
-                self.chained / np.maximum(self.others, 1),
+                np.minimum(self.chained / np.maximum(self.others, 1), 1.0),
                 np.log1p(self.chained),
                 self.likeness,
                 self.strangeness,
@@ -118,13 +119,12 @@ class Scene:
         """
         near, asked = self.near, codes >= 0
         voices = agreement(near, rows, codes, nothing=self.nothing, hidden=hidden)
-        others = near.sizes[codes] - (near.codes[rows] == codes)
         likeness = self.centers.likeness(rows, codes)
         target_code = voices.target.astype(np.int32)
         return Signals(
             rows,
             codes,
-            np.where(asked, others, 0),
+            np.where(asked, near.sizes[codes] - 1, 0),
             voices,
             self._own_best(rows, codes),
             np.where(asked, self.chains.support(rows, codes), 0),
