@@ -67,6 +67,12 @@ def test_split_and_verify(manifest: Path) -> None:
     words, _ = call("verify", out, "--look")
     assert "No leak found." in words
     assert "pictures" in words
+    inspect = CliRunner().invoke(app, ["inspect", str(out), "-o", str(out.with_name("i"))])
+    assert inspect.exit_code == 0
+    words, err = call("verify", out, "--earlier", out.with_name("i"))
+    assert "pictures" in words
+    assert "were looked at before" in err
+    assert not out.with_name("bench.parquet.partial").exists()
     words, _ = call("verify", out)
     assert "not checked: copies in other bytes" in words
     assert "checked: files" in words
@@ -103,7 +109,7 @@ def test_groups_and_wrong_words(manifest: Path) -> None:
         (("--group", "autor", "--no-look"), "no column 'autor'"),
         (("--tail", "long"), "unknown tail"),
         (("--set", "bank=1"), "no setting 'bank'"),
-        (("--query-share", 2), "query_share = 2"),
+        (("--set", "query_share=2"), "query_share = 2"),
         (("--distractor-rate", 0.99, "--unseen", 0, "--no-look"), "cannot be reached"),
     ):
         with pytest.raises(CairnError, match=message):

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from cairn.doctor.rule import CheckRule
 from cairn.doctor.view import Bool, View
 from cairn.domain import Float32, Int64
-from cairn.graphs import components, numbered, stand_ins
+from cairn.groups import components, numbered, stand_ins
 
 _ROWS_AT_ONCE = 1 << 14
 

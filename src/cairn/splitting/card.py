@@ -131,6 +131,8 @@ def _groups(groups: Mapping[str, Any]) -> list[str]:
     looked = "Photographs were compared by their pixels." if groups["looked"] else (
         "**Photographs were not looked at**: copies in other bytes may stand on both sides."
     )  # fmt: skip
+    if not groups["complete"]:
+        looked += " So many are nearly alike that only those next to each other in order were."
     return [
         looked,
         "",

@@ -24,7 +24,7 @@ import pyarrow.compute as pc
 
 from cairn.domain import Int64
 from cairn.errors import CairnError, nearest
-from cairn.graphs import components
+from cairn.groups import components
 from cairn.inspection.duplicates import find_duplicates
 from cairn.inspection.look import Looks
 from cairn.manifest import Manifest
@@ -47,12 +47,15 @@ class LeakGroups:
         groups: (N,) the same through copies and columns.
         bonds: Kind of bond -> the rows that it bonds to others, in the order looked for.
         looked: Whether pixels were compared.
+        complete: Whether every pair of like pixels was, and not only those next to each other in
+            order because there were too many.
     """
 
     copies: Int64
     groups: Int64
     bonds: Mapping[str, int]
     looked: bool
+    complete: bool = True
 
 
 def leak_groups(
@@ -82,21 +85,24 @@ def leak_groups(
     sums = sums_of(manifest)
     if sums is not None:
         add("the same sha256", _equal(sums))
+    complete = True
     if looks is not None:
-        add("the same picture", _equal(pictures(looks)))
+        same, complete = pictures(looks)
+        add("the same picture", _equal(same))
     copies = components(count, np.concatenate(first), np.concatenate(second))
     for column in columns:
         add(f"the same {column}", _equal(bond_values(manifest, column)))
     groups = components(count, np.concatenate(first), np.concatenate(second))
-    return LeakGroups(copies, groups, bonds, looks is not None)
+    return LeakGroups(copies, groups, bonds, looks is not None, complete)
 
 
-def pictures(looks: Looks) -> Any:
-    """Return (N,) texts that are equal where photographs show the same picture, copies chained."""
-    blank = [""] * len(looks.sha256)
-    found = find_duplicates(looks, blank, blank)
-    pairs = np.asarray([(pair.first, pair.second) for pair in found], np.int64).reshape(-1, 2)
-    return pa.array(components(len(blank), pairs[:, 0], pairs[:, 1])).cast(pa.string())
+def pictures(looks: Looks) -> tuple[Any, bool]:
+    """Return (N,) texts that are equal where photographs show the same picture, copies chained.
+
+    And whether every pair was compared (`cairn.inspection.duplicates.Duplicates.is_complete`).
+    """
+    found = find_duplicates(looks)
+    return pa.array(found.groups).cast(pa.string()), found.is_complete
 
 
 def _equal(texts: Any) -> tuple[Int64, Int64]:

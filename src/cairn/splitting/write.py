@@ -153,6 +153,7 @@ def _groups(result: SplitResult) -> dict[str, Any]:
     return {
         "bonds": dict(result.groups.bonds),
         "looked": result.groups.looked,
+        "complete": result.groups.complete,
         "number": int(company.sum()),
         "images": int(sizes[company].sum()),
         "largest": int(sizes[company].max(initial=0)),
