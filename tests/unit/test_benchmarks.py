@@ -17,6 +17,7 @@ SMALL = {
     ],
     "gallery.py": ["--images", "300", "--dimension", "16"],
     "embed.py": ["--side", "32", "--images", "8", "--rounds", "1"],
+    "inspection.py": ["--images", "2", "--rounds", "1", "--hashes", "2000"],
     "input.py": ["--side", "32", "--images", "2", "--rounds", "1"],
     "sampling.py": ["--photographs", "500", "--landmarks", "20", "--rounds", "1"],
     "head.py": [

@@ -16,7 +16,7 @@ import pytest
 from PIL import Image, ImageEnhance, ImageFilter
 
 from cairn.errors import CairnError
-from cairn.inspection import Looks, find_duplicates, inspect_manifest, look_at
+from cairn.inspection import Inspection, Looks, find_duplicates, inspect_manifest, look_at
 from cairn.inspection import look as look_module
 from cairn.inspection.figures import landmarks_by_size, years
 from cairn.inspection.findings import steps
@@ -223,10 +223,16 @@ def small_manifest(folder: Path) -> Manifest:
     )
 
 
-def test_the_folder_of_an_inspection(tmp_path: Path) -> None:
-    found = inspect_manifest(small_manifest(tmp_path), tmp_path / "out", workers=2)
-    report = json.loads((tmp_path / "out/report.json").read_text(encoding="utf-8"))
-    assert report == json.loads(json.dumps(found.report))
+@pytest.fixture(scope="module")
+def inspected(tmp_path_factory: pytest.TempPathFactory) -> Inspection:
+    folder = tmp_path_factory.mktemp("inspected")
+    return inspect_manifest(small_manifest(folder), folder / "out", workers=2)
+
+
+def test_the_folder_of_an_inspection(inspected: Inspection) -> None:
+    out = inspected.folder
+    report = json.loads((out / "report.json").read_text(encoding="utf-8"))
+    assert report == json.loads(json.dumps(inspected.report))
     expected = {
         "num_images": 8,
         "num_unreadable": 1,
@@ -259,19 +265,18 @@ def test_the_folder_of_an_inspection(tmp_path: Path) -> None:
         "num_images": 2, "num_out_of_bounds": 1, "south_west": [-10.0, 2.0],
         "north_east": [50.0, 3.0],
     }  # fmt: skip
-    with (tmp_path / "out/unreadable.csv").open(encoding="utf-8", newline="") as handle:
+    with (out / "unreadable.csv").open(encoding="utf-8", newline="") as handle:
         rows = list(csv.DictReader(handle))
     assert [(row["image_id"], row["reason"]) for row in rows] == [("i6", "not an image")]
     for name in ("landmarks", "ranks", "roles", "categories", "kinds", "sizes", "map", "years"):
-        with Image.open(tmp_path / "out/plots" / f"{name}.png") as plot:
+        with Image.open(out / "plots" / f"{name}.png") as plot:
             assert plot.width > 400
             assert len(plot.convert("RGB").getcolors(1 << 24) or []) > 20, "an empty plot"
-    assert not partial_folder(tmp_path / "out").exists()
+    assert not partial_folder(out).exists()
 
 
-def test_the_table_of_duplicates(tmp_path: Path) -> None:
-    inspect_manifest(small_manifest(tmp_path), tmp_path / "out")
-    with (tmp_path / "out/duplicates.csv").open(encoding="utf-8", newline="") as handle:
+def test_the_table_of_duplicates(inspected: Inspection) -> None:
+    with (inspected.folder / "duplicates.csv").open(encoding="utf-8", newline="") as handle:
         rows = list(csv.DictReader(handle))
     names = ("group", "image_id", "role", "kind", "like", "leaks", "labels_differ")
     assert [tuple(row[name] for name in names) for row in rows] == [
@@ -285,13 +290,13 @@ def test_the_table_of_duplicates(tmp_path: Path) -> None:
     assert rows[3]["num_bits"] == "0"
 
 
-def test_the_clean_manifest_neither_leaks_nor_repeats(tmp_path: Path) -> None:
-    manifest = small_manifest(tmp_path)
-    inspect_manifest(manifest, tmp_path / "out")
-    clean = Manifest.read(tmp_path / "out/clean.parquet")
+def test_the_clean_manifest_neither_leaks_nor_repeats(
+    inspected: Inspection, tmp_path: Path
+) -> None:
+    clean = Manifest.read(inspected.folder / "clean.parquet")
     assert clean.image_ids == ["i2", "i3", "i4", "i5", "i7"]
     assert all(path.is_file() for path in clean.paths)
-    again = inspect_manifest(clean, tmp_path / "again", earlier=tmp_path / "out")
+    again = inspect_manifest(clean, tmp_path / "again", earlier=inspected.folder)
     assert again.report["looked_at"]["num_recalled"] == 5
     counts = ("num_unreadable", "num_leaking_queries", "num_duplicate_pictures")
     assert [again.report[name] for name in counts] == [0, 0, 0]
@@ -311,21 +316,19 @@ def test_of_copies_within_role_and_landmark_one_stays(tmp_path: Path) -> None:
     assert Manifest.read(tmp_path / "out/clean.parquet").image_ids == ["a", "c", "d", "e", "f"]
 
 
-def test_the_page_is_whole_and_escaped(tmp_path: Path) -> None:
-    manifest = small_manifest(tmp_path)
-    inspect_manifest(manifest, tmp_path / "out")
-    page = (tmp_path / "out/index.html").read_text(encoding="utf-8")
+def test_the_page_is_whole_and_escaped(inspected: Inspection, tmp_path: Path) -> None:
+    page = (inspected.folder / "index.html").read_text(encoding="utf-8")
     assert page.count("<svg ") == 6, "landmarks, ranks, sizes, aspects, years, map"
     assert page.count("data:image/jpeg;base64,") == 6, "two leaks, one of them with two labels"
     assert not re.search(r"(src|href)=.https?:", page)
     assert "故宫" in page
     assert "2 of 2 queries show a picture that other roles have too" in page
     assert "no column <code>author</code>" in page
-    assert f"--data {tmp_path / 'out/clean.parquet'}" in re.sub(r"</?span>", "", page)
+    assert f"--data {inspected.folder / 'clean.parquet'}" in re.sub(r"</?span>", "", page)
     ids = re.findall(r' id="([^"]+)"', page)
     assert len(ids) == len(set(ids))
     assert set(re.findall(r'href="#([^"]+)"', page)) <= set(ids)
-    table = manifest.table.to_pydict() | {"image_id": [f"<b>{n}" for n in range(8)]}
+    table = small_manifest(tmp_path).table.to_pydict() | {"image_id": [f"<b>{n}" for n in range(8)]}
     table |= {"license": ["<b>"] * 8, "category": ["$<b>"] * 8}
     inspect_manifest(Manifest.from_columns(table, root=tmp_path), tmp_path / "other")
     escaped = (tmp_path / "other/index.html").read_text(encoding="utf-8")
@@ -333,9 +336,8 @@ def test_the_page_is_whole_and_escaped(tmp_path: Path) -> None:
     assert "&lt;b&gt;" in escaped
 
 
-def test_steps_name_what_is_on_the_page(tmp_path: Path) -> None:
-    found = inspect_manifest(small_manifest(tmp_path), tmp_path / "out")
-    done = steps(found.report, tmp_path / "out")
+def test_steps_name_what_is_on_the_page(inspected: Inspection) -> None:
+    done = steps(inspected.report, inspected.folder)
     assert [(step["name"], step["severity"]) for step in done] == [
         ("unreadable", "act"), ("leaks", "act"), ("unreadable", "act"), ("labels", "look"),
         ("again", "note"), ("values", "note"),
@@ -369,9 +371,8 @@ def test_results_are_never_overwritten(tmp_path: Path, monkeypatch: pytest.Monke
     assert opened == [], "said before half an hour of looking"
 
 
-def test_looks_are_kept_with_the_inspection(tmp_path: Path) -> None:
-    inspect_manifest(small_manifest(tmp_path), tmp_path / "out")
-    kept = pq.read_table(tmp_path / "out/looks.parquet").to_pylist()
+def test_looks_are_kept_with_the_inspection(inspected: Inspection) -> None:
+    kept = pq.read_table(inspected.folder / "looks.parquet").to_pylist()
     assert [row["reason"] for row in kept] == [None] * 6 + ["not an image", None]
     assert kept[0]["width"] == 200
     assert kept[0]["bytes"] == Path(kept[0]["path"]).stat().st_size
