@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cairn.cli import data_gldv2
 from cairn.cli.output import Json, emit
 from cairn.errors import CairnError
 
@@ -61,7 +62,7 @@ def folder(
         label_space=label_space or DEFAULT_LABEL_SPACE,
     )
     extra = {"num_skipped": len(found.skipped)}
-    _finish(found.manifest, output, found.notes, extra, as_json=as_json)
+    finish(found.manifest, output, found.notes, extra, as_json=as_json)
 
 
 @data.command("csv")
@@ -96,7 +97,7 @@ def csv(
     told = [f"{ours} is the column {theirs!r}" for ours, theirs in found.columns.items()]
     told += [f"{value!r} is the role {role}" for value, role in found.roles.items()]
     extra = {"columns": dict(found.columns), "role_map": dict(found.roles)}
-    _finish(found.manifest, output, (*told, *found.notes), extra, as_json=as_json)
+    finish(found.manifest, output, (*told, *found.notes), extra, as_json=as_json)
 
 
 def _pairs(values: Sequence[str] | None, option: str) -> dict[str, str]:
@@ -111,7 +112,7 @@ def _pairs(values: Sequence[str] | None, option: str) -> dict[str, str]:
     return pairs
 
 
-def _finish(
+def finish(
     manifest: Manifest,
     output: Path,
     notes: Sequence[str],
@@ -119,6 +120,7 @@ def _finish(
     *,
     as_json: bool,
 ) -> None:
+    """Write a manifest, and say what it holds and what comes next."""
     from cairn.progress import say
     from cairn.runs import require_absent
 
@@ -142,3 +144,6 @@ def _finish(
         "manifest": output,
     }
     emit(value, "\n".join(lines), as_json=as_json)
+
+
+data.command("gldv2")(data_gldv2.gldv2)
