@@ -24,6 +24,7 @@ class Trick:
         cut_after: The connection is closed after so many bytes of the body.
         stall_after: Nothing more is sent after so many bytes, until the server is stopped.
         ignore_range: All of the file is sent with status 200.
+        ignore_if_range: A part of another version is sent, too.
         chunk: Bytes sent at once.
         body: These bytes are served instead, as another version of the file.
     """
@@ -33,6 +34,7 @@ class Trick:
     cut_after: int | None = None
     stall_after: int | None = None
     ignore_range: bool = False
+    ignore_if_range: bool = False
     chunk: int = _BLOCK
     body: bytes | None = None
 
@@ -130,7 +132,8 @@ def _handler(files: FileServer) -> type[BaseHTTPRequestHandler]:
             etag = dict(trick.headers).get("ETag", etag_of(body) if len(body) < _BLOCK else '"x"')
             found = re.fullmatch(r"bytes=(\d+)-", range_)
             start = 0
-            if found and not trick.ignore_range and if_range in ("", etag):
+            fits = if_range in ("", etag) or trick.ignore_if_range
+            if found and fits and not trick.ignore_range:
                 start = int(found[1])
                 if start >= len(body):
                     sizes = {"Content-Range": f"bytes */{len(body)}", "Content-Length": "0"}

@@ -95,7 +95,9 @@ def make_gldv2(
         shuffled = sorted(ids)
         for number in range(num_tars):
             chosen = shuffled[number::num_tars]
-            made.put_tar(split, number, tar_of((image, made.photographs[image]) for image in chosen))
+            made.put_tar(
+                split, number, tar_of((image, made.photographs[image]) for image in chosen)
+            )
     _tables(made, landmarks)
     return made
 
@@ -120,9 +122,7 @@ def csv_of(header: str, rows: Iterable[Sequence[str]]) -> bytes:
     return out.getvalue().encode()
 
 
-def _photograph(
-    made: SmallGldv2, rng: np.random.Generator, pattern: np.ndarray, side: int
-) -> str:
+def _photograph(made: SmallGldv2, rng: np.random.Generator, pattern: np.ndarray, side: int) -> str:
     image = rng.bytes(8).hex()
     cell = (side * 3 // 4 // 4, side // 4, 1)
     pixels = np.kron(pattern, np.ones(cell)) * rng.uniform(0.8, 1.2)
@@ -187,7 +187,10 @@ def _tables(made: SmallGldv2, landmarks: int) -> None:
     put(
         "ground_truth/recognition_solution_v2.1.csv",
         "id,landmarks,Usage",
-        [(i, shown, "Public" if k % 3 else "Private") for k, (i, shown) in enumerate(made.test.items())],
+        [
+            (i, shown, "Public" if k % 3 else "Private")
+            for k, (i, shown) in enumerate(made.test.items())
+        ],
     )
     same = {
         image: " ".join(
@@ -199,5 +202,8 @@ def _tables(made: SmallGldv2, landmarks: int) -> None:
     put(
         "ground_truth/retrieval_solution_v2.1.csv",
         "id,images,Usage",
-        [(image, found or "None", "Public" if found else "Ignored") for image, found in same.items()],
+        [
+            (image, found or "None", "Public" if found else "Ignored")
+            for image, found in same.items()
+        ],
     )

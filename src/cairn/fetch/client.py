@@ -17,7 +17,7 @@ import requests
 import urllib3
 
 from cairn.errors import CairnError
-from cairn.fetch.retry import Halt, Patience, Transient, Unreachable, retry_after_s
+from cairn.fetch.retry import Halt, Patience, Transient, UnreachableError, retry_after_s
 from cairn.progress import say
 
 T = TypeVar("T")
@@ -133,7 +133,7 @@ class Client:
         Attempts that brought a megabyte or more are progress, and start the count anew.
 
         Raises:
-            Unreachable: Patience ended.
+            UnreachableError: Patience ended.
         """
         failures = 0
         while True:
@@ -142,10 +142,10 @@ class Client:
             except Transient as fault:
                 failures = 1 if fault.received >= _ENOUGH_PROGRESS else failures + 1
                 if failures >= self._patience.attempts:
-                    raise Unreachable(
+                    raise UnreachableError(
                         f"given up after {failures} tries: {fault.reason}",
                         where=url,
-                        todo="check the network and the address; the same command goes on from here",
+                        todo="check network and address; the same command goes on from here",
                     ) from None
                 delay = self._patience.delay(failures, self._chance, fault.retry_after_s)
                 tries = f"try {failures + 1} of {self._patience.attempts}"

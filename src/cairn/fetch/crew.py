@@ -6,10 +6,10 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 
 from cairn.errors import CairnError
-from cairn.fetch.disk import DiskFull
-from cairn.fetch.retry import Halt, Stopped, Unreachable
+from cairn.fetch.disk import DiskFullError
+from cairn.fetch.retry import Halt, Stopped, UnreachableError
 
-_ENDS_ALL = (DiskFull, Unreachable)
+_ENDS_ALL = (DiskFullError, UnreachableError)
 
 
 def run_all(jobs: Sequence[Callable[[], None]], *, parallel: int, halt: Halt) -> list[CairnError]:

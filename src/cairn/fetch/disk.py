@@ -13,7 +13,7 @@ from cairn.errors import CairnError
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
-class DiskFull(CairnError):
+class DiskFullError(CairnError):
     """No room is left; what is on disk can be continued once there is."""
 
 
@@ -34,14 +34,14 @@ def told_when_full(doing: str, kept: str) -> Iterator[None]:
         kept: What is not lost.
 
     Raises:
-        DiskFull: The disk filled up inside.
+        DiskFullError: The disk filled up inside.
     """
     try:
         yield
     except OSError as error:
         if error.errno not in _FULL:
             raise
-        raise DiskFull(
+        raise DiskFullError(
             f"the disk is full, while {doing}; {kept}",
             where=error.filename or "",
             todo="make room, then give the same command again: it goes on from here",

@@ -23,7 +23,7 @@ from cairn.fetch.retry import Transient
 _BLOCK = 1 << 20
 
 
-class WrongChecksum(CairnError):
+class ChecksumError(CairnError):
     """A file that came twice, and never with the checksum it should have."""
 
 
@@ -45,30 +45,32 @@ def download(
         moved: Told of bytes as they are on disk; of fewer than none, when a part starts anew.
 
     Raises:
-        WrongChecksum: It came with a wrong MD5 twice; nothing of it is kept.
-        Unreachable: The server stayed away; the part is kept.
+        ChecksumError: It came with a wrong MD5 twice; nothing of it is kept.
+        UnreachableError: The server stayed away; the part is kept.
         CairnError: The server refuses, such as 404.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     part = _Part(path, url, md5, moved)
     sums: list[str] = []
-    for _ in range(2):
+    for again in (True, False):
         client.persist(lambda: _attempt(client, url, part), url)
         found = part.sum()
         if md5 is None or found == md5.lower():
             return part.finish()
         sums.append(found)
         part.restart()
-        client.told(f"{url}: MD5 {found}, expected {md5}; fetched again from the start")
+        if again:
+            client.told(f"{url}: MD5 {found}, expected {md5}; fetched again from the start")
     part.discard()
-    alike = sums[0] == sums[1]
-    raise WrongChecksum(
-        f"the MD5 is {' and then '.join(dict.fromkeys(sums))}, expected {md5}",
-        where=url,
-        todo="both downloads were alike: the file and its checksum at the server disagree; tell its "
-        "publisher, or name another base address"
-        if alike
-        else "two downloads differed: the network or a proxy damages what passes; try another one",
+    if sums[0] == sums[1]:
+        todo = (
+            "both downloads were alike: the file at the server does not fit its checksum; tell its "
+        )
+        todo += "publisher, or name another base address"
+    else:
+        todo = "two downloads differed: the network or a proxy damages what passes; try another one"
+    raise ChecksumError(
+        f"the MD5 is {' and then '.join(dict.fromkeys(sums))}, expected {md5}", where=url, todo=todo
     )
 
 
@@ -86,7 +88,7 @@ def md5_in(text: str, where: str) -> str:
             f"expected one MD5 of 32 hexadecimal digits, found {len(found)}: {text[:80]!r}",
             where=where,
         )
-    return found.pop()
+    return str(found.pop())
 
 
 def part_bytes(path: Path) -> int:
@@ -111,6 +113,11 @@ def _attempt(client: Client, url: str, part: _Part) -> None:
         if part.etag:
             headers["If-Range"] = part.etag
     with client.response(url, headers=headers) as response:
+        coding = response.headers.get("Content-Encoding", "identity")
+        if coding != "identity":
+            raise CairnError(
+                f"the server sends {coding} where the file itself was asked", where=url
+            )
         etag = response.headers.get("ETag", "")
         start, total = _extent(response.status_code, response.headers)
         if response.status_code == 416 or (have and start not in (0, have)):

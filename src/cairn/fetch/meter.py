@@ -1,4 +1,4 @@
-"""Progress of several transfers as one number of bytes, on stderr: a bar on a terminal, else lines."""
+"""Progress of several transfers as one number of bytes, on stderr: a bar, or lines now and then."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ class Transient(Exception):  # noqa: N818 (something that passes, not a fault)
         super().__init__(reason)
 
 
-class Unreachable(CairnError):
+class UnreachableError(CairnError):
     """A server that stays away however often it is asked; nothing else need be tried there."""
 
 

@@ -1,4 +1,4 @@
-"""Tars that are looked at before anything is unpacked: what would go where, and whether all is there.
+"""Tars that are looked through before anything is unpacked: what is in them, and whether all is.
 
 Only plain files are taken, and only by bytes and offsets: where a file goes is for the caller to
 say, from a name that its own rule has understood. So no path, link or device in a tar can lead
@@ -25,7 +25,7 @@ _KINDS = {
 }
 
 
-class BadTar(CairnError):
+class BadTarError(CairnError):
     """A tar that is damaged, or holds what it should not; nothing of it is unpacked."""
 
 
@@ -60,8 +60,8 @@ def list_members(
         max_members: Of the tar.
 
     Raises:
-        BadTar: A member is refused, is no plain file, or is too large; or the tar is cut off or
-            damaged, with the byte where.
+        BadTarError: A member is refused, is no plain file, or is too large; or the tar is cut off
+            or damaged, with the byte where.
     """
     found: list[Member] = []
     size = path.stat().st_size
@@ -70,7 +70,7 @@ def list_members(
         with tarfile.open(path, "r:") as archive:
             for number, info in enumerate(archive, 1):
                 if number > max_members:
-                    raise BadTar(f"the tar has more than {max_members:,} members", where=path)
+                    raise BadTarError(f"the tar has more than {max_members:,} members", where=path)
                 _require_plain(info, path)
                 key = key_of(info.name)
                 if key is None or (not key and not info.isdir()):
@@ -87,16 +87,16 @@ def list_members(
     except tarfile.ReadError as error:
         if number:
             raise _cut(path, size, f"after member {number}") from None
-        raise BadTar(f"not a tar: {error}", where=path, todo=_TODO) from None
+        raise BadTarError(f"not a tar: {error}", where=path, todo=_TODO) from None
     except (tarfile.TarError, ValueError, OverflowError) as error:
-        raise BadTar(f"the tar is damaged: {error}", where=path, todo=_TODO) from None
+        raise BadTarError(f"the tar is damaged: {error}", where=path, todo=_TODO) from None
     with path.open("rb") as handle:
         handle.seek(end)
         mark = handle.read(_BLOCK)
     if len(mark) < _BLOCK:
         raise _cut(path, size, f"after member {number}, without the mark of its end")
     if any(mark):
-        raise BadTar(f"the tar is damaged at byte {end:,}", where=path, todo=_TODO)
+        raise BadTarError(f"the tar is damaged at byte {end:,}", where=path, todo=_TODO)
     return found
 
 
@@ -111,13 +111,13 @@ def _require_plain(info: tarfile.TarInfo, path: Path) -> None:
         raise _refused(info, path, f"is {kind}")
 
 
-def _refused(info: tarfile.TarInfo, path: Path, what: str) -> BadTar:
-    return BadTar(
+def _refused(info: tarfile.TarInfo, path: Path, what: str) -> BadTarError:
+    return BadTarError(
         f"member {info.name[:200]!r} {what}; nothing of this tar is unpacked",
         where=path,
         todo="do not trust this source; check the base address",
     )
 
 
-def _cut(path: Path, size: int, where: str) -> BadTar:
-    return BadTar(f"the tar is cut off at byte {size:,}, {where}", where=path, todo=_TODO)
+def _cut(path: Path, size: int, where: str) -> BadTarError:
+    return BadTarError(f"the tar is cut off at byte {size:,}, {where}", where=path, todo=_TODO)

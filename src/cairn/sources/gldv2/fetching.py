@@ -79,8 +79,8 @@ def fetch(client: Client, folder: Path, plan: Plan, *, base: str) -> Fetched:
         base: Where the data set is published.
 
     Raises:
-        DiskFull: The disk filled up; what is finished stays.
-        Unreachable: The server stayed away; as before.
+        DiskFullError: The disk filled up; what is finished stays.
+        UnreachableError: The server stayed away; as before.
         CairnError: A table cannot be had, or another process fetches into the folder.
     """
     with only_one(folder / ".lock", "fetching GLDv2"):

@@ -57,7 +57,7 @@ class Finished:
                     subset = max(subset, found.subset_of.get(name) or subset, key=_ORDER.index)
                 found.subset_of[name] = subset
                 found.num_images[name] = int(line["images"])
-                found.unreadable.update({image: reason for image, reason in line["unreadable"]})
+                found.unreadable.update(dict(line["unreadable"]))
             except (KeyError, TypeError, ValueError):
                 raise CairnError(
                     "this line of the ledger is damaged",

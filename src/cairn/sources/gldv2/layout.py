@@ -137,7 +137,7 @@ def choose(sets: str | Sequence[str] = DEFAULT_SETS, only: str | None = None) ->
         raise CairnError(
             f"{training[0]} is part of {training[-1]}",
             where="--sets",
-            todo=f"name the larger alone: {training[-1]}; a manifest of the other can follow from it",
+            todo=f"name the larger alone: {training[-1]}; manifests of both can follow",
         )
     choice = Choice(
         tuple(name for name in SETS if name in names), None if only is None else _numbers(only)

@@ -11,7 +11,7 @@ from cairn.errors import CairnError
 from cairn.fetch.client import Client
 from cairn.fetch.disk import bytes_text, free_bytes
 from cairn.fetch.download import part_bytes
-from cairn.fetch.retry import Unreachable
+from cairn.fetch.retry import UnreachableError
 from cairn.sources.gldv2.finished import Finished
 from cairn.sources.gldv2.layout import SUBSETS, Choice, Split, tar_name
 from cairn.sources.gldv2.shrinking import about_bytes, require_size
@@ -139,8 +139,8 @@ class Plan:
         lines += [
             f"photographs {how}; {tars_text}",
             f"to download {bytes_text(self.download_bytes)}; on disk afterwards about "
-            f"{bytes_text(self.stays_bytes)} more, at most about {bytes_text(self.peak_bytes)} more "
-            f"meanwhile ({self.parallel} tars at a time); free {bytes_text(self.free)}",
+            f"{bytes_text(self.stays_bytes)} more, meanwhile at most {bytes_text(self.peak_bytes)} "
+            f"more ({self.parallel} tars at a time); free {bytes_text(self.free)}",
         ]
         if self.missing:
             lines.append(
@@ -234,7 +234,7 @@ def _sizes(
     def size(name: str) -> int | None:
         try:
             return client.size(f"{base}/{name}")
-        except Unreachable:
+        except UnreachableError:
             raise
         except CairnError as error:
             missing[name] = error

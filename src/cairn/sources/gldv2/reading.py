@@ -182,7 +182,8 @@ class _Reading:
                     ["nonlandmark" if i in bank else "query" for i in ids], pa.string()
                 ),
                 "usage": pa.array(
-                    [truth[i].usage if i in truth else recognition[i].usage for i in ids], pa.string()
+                    [truth[i].usage if i in truth else recognition[i].usage for i in ids],
+                    pa.string(),
                 ),
                 "landmarks": pa.array([" ".join(s) for s in shown], pa.string()),
             }

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from cairn.ahead import threaded_map
 from cairn.fetch.retry import Halt
-from cairn.fetch.tars import BadTar, Member
+from cairn.fetch.tars import BadTarError, Member
 from cairn.images import UnreadableImage
 from cairn.sources.gldv2.layout import image_name
 from cairn.sources.gldv2.shrinking import shrink
@@ -60,7 +60,7 @@ def unpack(
         halt: Looked at before each photograph.
 
     Raises:
-        BadTar: The tar ends early.
+        BadTarError: The tar ends early.
         OSError: The disk is full, or may not be written to.
         Stopped: Somebody asked for the end.
     """
@@ -74,7 +74,7 @@ def unpack(
             halt.check()
             data = os.pread(number, member.size, member.offset)
             if len(data) != member.size:
-                raise BadTar(f"the tar ends within image {member.key}", where=tar)
+                raise BadTarError(f"the tar ends within image {member.key}", where=tar)
             if size is not None:
                 try:
                     data = shrink(data, size)
