@@ -82,14 +82,12 @@ def _header(path: Path) -> list[str]:
     import csv
 
     try:
-        with path.open(encoding="utf-8-sig", newline="") as handle:
+        with path.open(encoding="utf-8-sig", errors="replace", newline="") as handle:
             names = next(csv.reader(handle), [])
     except FileNotFoundError:
         raise CairnError(
             "file not found", where=path, todo="fetch it: the same command without --parallel 0"
         ) from None
-    except UnicodeDecodeError as error:
-        raise CairnError(f"not a CSV file in UTF-8: {error}", where=path) from None
     return [name.strip() for name in names]
 
 
