@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -15,7 +16,6 @@ from typer.testing import CliRunner
 from cairn.cli.data import data
 from cairn.errors import CairnError
 from cairn.manifest import Manifest
-from cairn.sources.gldv2 import fetching
 from measuring.serving import FileServer, Trick
 from measuring.small_gldv2 import SmallGldv2, make_gldv2
 
@@ -32,7 +32,7 @@ def made() -> SmallGldv2:
 
 @pytest.fixture
 def server(made: SmallGldv2, monkeypatch: pytest.MonkeyPatch) -> Iterator[FileServer]:
-    monkeypatch.setattr(fetching.os, "sync", lambda: None)
+    monkeypatch.setattr(os, "sync", lambda: None)
     with FileServer(dict(made.files)).running() as running:
         monkeypatch.setenv("CAIRN_GLDV2_BASE", running.url + "/")
         yield running

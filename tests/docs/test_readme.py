@@ -9,13 +9,14 @@ marked block is an error, and so is a README without one.
 
 The folder holds what the README's tour asks the reader for: ``photos/`` with one folder per
 landmark, ``others/`` with pictures that show none, and ``query.jpg``, another photograph of one of
-the landmarks. ``cairn data gldv2`` finds a small data set at a server on this machine.
-Commands in blocks without the mark are not run (some take minutes); each must still
-be one that ``cairn`` understands, with options and recipes that exist.
+the landmarks. ``cairn data gldv2`` finds a small data set at a server on this machine. Commands in
+blocks without the mark are not run (some take minutes); each must still be one that ``cairn``
+understands, with options and recipes that exist.
 """
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 import sys
@@ -30,7 +31,6 @@ from PIL import Image
 
 from cairn.cli import main
 from cairn.config import builtin_recipes, read_recipe
-from cairn.sources.gldv2 import fetching
 from measuring.serving import FileServer
 from measuring.small_gldv2 import make_gldv2
 
@@ -113,7 +113,7 @@ def reader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def gldv2(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Serve a small Google Landmarks v2 in the place of the real one."""
     made = make_gldv2(num_tars=1, side=96)
-    monkeypatch.setattr(fetching.os, "sync", lambda: None)
+    monkeypatch.setattr(os, "sync", lambda: None)
     with FileServer(made.files).running() as server:
         monkeypatch.setenv("CAIRN_GLDV2_BASE", server.url)
         yield

@@ -7,13 +7,13 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from cairn.errors import CairnError
-from cairn.fetch import meter as meters
 from cairn.fetch.crew import run_all
 from cairn.fetch.disk import DiskFullError, bytes_text, free_bytes, told_when_full
 from cairn.fetch.ledger import Ledger, only_one
@@ -157,7 +157,7 @@ def test_bytes_are_told_now_and_then(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     now = [100.0]
-    monkeypatch.setattr(meters.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
     meter = Meter("fetching", 10_000_000, before=1_000_000)
     with meter.shown():
         meter.move(1_000_000)

@@ -6,6 +6,7 @@ import errno
 import hashlib
 import io
 import json
+import os
 import subprocess
 import sys
 import tarfile
@@ -42,7 +43,7 @@ def original() -> SmallGldv2:
 @pytest.fixture(autouse=True)
 def no_sync(monkeypatch: pytest.MonkeyPatch) -> None:
     """Flushing the whole machine's disks is slow beside other tests."""
-    monkeypatch.setattr(fetching_module.os, "sync", lambda: None)
+    monkeypatch.setattr(os, "sync", lambda: None)
 
 
 @pytest.fixture

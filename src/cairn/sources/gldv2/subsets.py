@@ -22,6 +22,8 @@ UInt64 = np.ndarray[tuple[int], np.dtype[np.uint64]]
 
 _DIGITS = "0123456789abcdef"
 _LENGTH = 16
+_VALUE = np.full(256, 255, np.uint8)  # of a digit, by its character
+_VALUE[np.frombuffer(_DIGITS.encode(), np.uint8)] = np.arange(16)
 
 
 def as_numbers(ids: Any, where: object = "") -> UInt64:
@@ -30,20 +32,29 @@ def as_numbers(ids: Any, where: object = "") -> UInt64:
     Raises:
         CairnError: One is not 16 hexadecimal digits in lower case.
     """
-    column = pa.chunked_array([pa.array(ids, pa.string())]) if isinstance(ids, Sequence) else ids
-    good = pc.match_substring_regex(column, f"^[0-9a-f]{{{_LENGTH}}}$").fill_null(False)
-    if not pc.all(good).as_py() and len(good):
-        bad = column.filter(pc.invert(good))[0].as_py()
-        raise CairnError(f"an image id is 16 hexadecimal digits, not {bad!r}", where=where)
-    text = "".join(column.to_pylist())
-    return np.frombuffer(bytes.fromhex(text), ">u8").astype(np.uint64)
+    column = pa.array(ids, pa.string()) if isinstance(ids, Sequence) else ids
+    if isinstance(column, pa.ChunkedArray):
+        column = column.combine_chunks()
+    if not len(column):
+        return np.zeros(0, np.uint64)
+    good = np.asarray(pc.equal(pc.binary_length(column), _LENGTH).fill_null(False))
+    if good.all():
+        ends = np.frombuffer(column.buffers()[1], np.int32)[column.offset :]
+        digits = _VALUE[np.frombuffer(column.buffers()[2], np.uint8)[ends[0] :][: 16 * len(column)]]
+        good = digits.reshape(-1, _LENGTH).max(axis=1) < 16
+        if good.all():
+            return ((digits[::2] << 4) | digits[1::2]).view(">u8").astype(np.uint64)
+    bad = column[int(np.argmin(good))].as_py()
+    raise CairnError(f"an image id is 16 hexadecimal digits, not {bad!r}", where=where)
 
 
 def positions(sorted_M: UInt64, wanted_N: UInt64) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
     """Return where each wanted number stands among sorted ones, -1 for those that do not."""
     if not len(sorted_M):
         return np.full(len(wanted_N), -1, np.int64)
-    found = np.searchsorted(sorted_M, wanted_N)
+    order = np.argsort(wanted_N)  # in order, a search finds its surroundings in the cache
+    found = np.empty(len(wanted_N), np.int64)
+    found[order] = np.searchsorted(sorted_M, wanted_N[order])
     there = sorted_M[np.minimum(found, len(sorted_M) - 1)] == wanted_N
     return np.where(there, found, -1).astype(np.int64)
 
