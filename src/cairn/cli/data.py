@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cairn.cli import data_gldv2
+from cairn.cli import data_clean, data_gldv2, data_split
 from cairn.cli.output import Json, emit
 from cairn.errors import CairnError
 
 if TYPE_CHECKING:
     from cairn.manifest import Manifest
 
-data = typer.Typer(no_args_is_help=True, help="Make a manifest of photographs.")
+data = typer.Typer(no_args_is_help=True, help="Make a manifest of photographs, and clean it.")
 
 Output = Annotated[
     Path, typer.Option("--output", "-o", help="The manifest to write: .parquet or .csv.")
@@ -100,6 +100,13 @@ def csv(
     finish(found.manifest, output, (*told, *found.notes), extra, as_json=as_json)
 
 
+data.command("clean")(data_clean.clean)
+data.command("apply")(data_clean.apply)
+data.command("gldv2")(data_gldv2.gldv2)
+data.command("split")(data_split.split)
+data.command("verify")(data_split.verify)
+
+
 def _pairs(values: Sequence[str] | None, option: str) -> dict[str, str]:
     """Return ``left=right`` words, comma-separated or in several options, as a mapping."""
     pairs: dict[str, str] = {}
@@ -144,6 +151,3 @@ def finish(
         "manifest": output,
     }
     emit(value, "\n".join(lines), as_json=as_json)
-
-
-data.command("gldv2")(data_gldv2.gldv2)
