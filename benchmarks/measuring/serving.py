@@ -89,7 +89,7 @@ class FileServer:
     @contextmanager
     def running(self) -> Iterator[FileServer]:
         """Serve on a free port of the loopback interface while the block runs."""
-        server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
+        server = _Quiet(("127.0.0.1", 0), _handler(self))
         server.daemon_threads = True
         self.url = f"http://127.0.0.1:{server.server_port}"
         thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
@@ -101,6 +101,13 @@ class FileServer:
             server.shutdown()
             server.server_close()
             thread.join()
+
+
+class _Quiet(ThreadingHTTPServer):
+    """A server that says nothing of clients that go away."""
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        pass
 
 
 def etag_of(body: bytes) -> str:

@@ -6,6 +6,7 @@ import datetime as dt
 import errno
 import hashlib
 import random
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -267,6 +268,33 @@ def test_a_wish_to_stop_leaves_a_part(server: FileServer, tmp_path: Path) -> Non
         halt.wait(60.0)
 
 
+def test_a_wish_to_stop_wakes_a_thread_that_nothing_comes_for(
+    server: FileServer, tmp_path: Path
+) -> None:
+    server.tricks[NAME] = [Trick(stall_after=300_000)]
+    halt = Halt()
+    told: list[str] = []
+    client = Client(halt=halt, told=told.append, timeout_s=(5.0, 60.0))
+    counts: list[int] = []
+    received = threading.Event()
+
+    def moved(count: int) -> None:
+        counts.append(count)
+        if sum(counts) == 300_000:
+            received.set()
+
+    def stop() -> None:
+        assert received.wait(10)
+        halt.set()
+
+    stopper = threading.Thread(target=stop)
+    stopper.start()
+    with pytest.raises(Stopped):
+        download(client, f"{server.url}/{NAME}", tmp_path / "x.tar", md5=MD5, moved=moved)
+    stopper.join()
+    assert told == []
+
+
 def test_a_full_disk_keeps_what_is_there(
     server: FileServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -296,7 +324,7 @@ def test_a_full_disk_keeps_what_is_there(
         patched.setattr(Path, "open", open_full)
         with (
             pytest.raises(DiskFullError, match="the disk is full, while fetching; parts stay"),
-            told_when_full("fetching", "parts stay"),
+            told_when_full("fetching", "parts stay", where=tmp_path),
         ):
             asking.get()
     assert part_bytes(asking.path) == 400_000

@@ -172,13 +172,16 @@ def test_sizes_are_not_mixed(job: Job) -> None:
         job.run(size=64)
     with pytest.raises(CairnError, match="show nothing"):
         job.run(size=8)
+    (job.folder / "ledger.jsonl").unlink()
+    with pytest.raises(CairnError, match="no ledger tells the size of"):
+        job.run(size=32)
 
 
 def test_one_missing_tar_leaves_the_others(job: Job, original: SmallGldv2) -> None:
     tar = job.server.files.pop(TAR)
     plan = job.plan()
     assert plan.missing == (TAR,)
-    assert "not at the server: 1 tars" in plan.text()
+    assert "tars not at the server: 1, the first train/images_000.tar" in plan.text()
     done = job.run()
     assert done.num_tars == 1
     with pytest.raises(CairnError, match=r"1 tar is missing, 1 are there.*404") as caught:

@@ -72,7 +72,7 @@ def test_clean_and_test(folder: Path, made: SmallGldv2) -> None:
         assert row["usage"] in ("Public", "Private")
     assert found.manifest.paths[0].is_file()
     assert "清水寺" in found.manifest.landmark_names.values()
-    assert [note for note in found.notes if "show several landmarks" in note]
+    assert [note for note in found.notes if "that show several landmarks: 1" in note]
     assert found.num_missing == {}
 
 

@@ -96,7 +96,7 @@ class Client:
             raise Transient(_words(error)) from None
         except requests.RequestException as error:
             raise CairnError(f"no address that can be asked: {error}", where=url) from None
-        with found:
+        with found, self.halt.ending(found.raw.shutdown):  # wakes a read that nothing comes for
             status = found.status_code
             if status in _PASSING or (status >= 500 and status not in _FINAL_5XX):
                 asks = retry_after_s(found.headers.get("Retry-After"), dt.datetime.now(dt.UTC))
@@ -119,10 +119,12 @@ class Client:
             try:
                 chunk = response.raw.read1(CHUNK, decode_content=False)
             except (urllib3.exceptions.HTTPError, OSError) as error:
+                self.halt.check()
                 raise Transient(
                     f"the connection broke: {_words(error)}", received=received
                 ) from None
             if not chunk:
+                self.halt.check()
                 return
             received += len(chunk)
             yield chunk

@@ -26,12 +26,13 @@ def free_bytes(folder: Path) -> int:
 
 
 @contextmanager
-def told_when_full(doing: str, kept: str) -> Iterator[None]:
+def told_when_full(doing: str, kept: str, *, where: Path) -> Iterator[None]:
     """Turn a full disk, or a used-up quota, into words.
 
     Args:
         doing: What was going on, such as ``unpacking train/images_003.tar``.
         kept: What is not lost.
+        where: The folder on that disk.
 
     Raises:
         DiskFullError: The disk filled up inside.
@@ -43,7 +44,7 @@ def told_when_full(doing: str, kept: str) -> Iterator[None]:
             raise
         raise DiskFullError(
             f"the disk is full, while {doing}; {kept}",
-            where=error.filename or "",
+            where=where,
             todo="make room, then give the same command again: it goes on from here",
         ) from None
 

@@ -10,6 +10,8 @@ from __future__ import annotations
 import datetime as dt
 import random
 import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 
@@ -68,10 +70,28 @@ class Halt:
 
     def __init__(self) -> None:
         self._event = threading.Event()
+        self._ends: list[Callable[[], None]] = []
 
     def set(self) -> None:
-        """Ask every thread to end."""
+        """Ask every thread to end, and end what they wait for."""
         self._event.set()
+        for end in list(self._ends):
+            with suppress(Exception):  # it may have ended by itself
+                end()
+
+    @contextmanager
+    def ending(self, end: Callable[[], None]) -> Iterator[None]:
+        """Call ``end``, from another thread, if the wish comes while the block runs.
+
+        Raises:
+            Stopped: It is there already.
+        """
+        self._ends.append(end)
+        try:
+            self.check()
+            yield
+        finally:
+            self._ends.remove(end)
 
     def check(self) -> None:
         """Return unless the wish is there.

@@ -127,7 +127,7 @@ class _Job:
         return run_all(jobs, parallel=self._plan.parallel, halt=self._client.halt)
 
     def _table(self, table: File) -> None:
-        with told_when_full(f"fetching {table.name}", _KEPT):
+        with told_when_full(f"fetching {table.name}", _KEPT, where=self._folder):
             download(
                 self._client,
                 f"{self._base}/{table.name}",
@@ -138,7 +138,7 @@ class _Job:
     def _tar(self, tar: Tar) -> None:
         path = self._folder / TAR_FOLDER / tar.name
         name = checksum_name(tar.split.name, tar.number)
-        with told_when_full(f"fetching {tar.name}", _KEPT):
+        with told_when_full(f"fetching {tar.name}", _KEPT, where=self._folder):
             md5 = md5_in(self._client.text(f"{self._base}/{name}"), f"{self._base}/{name}")
             if path.is_file():
                 if sum_of(path) == md5:
@@ -149,7 +149,7 @@ class _Job:
             if not path.is_file():
                 url = f"{self._base}/{tar.name}"
                 download(self._client, url, path, md5=md5, moved=self._meter.move)
-        with told_when_full(f"unpacking {tar.name}", _KEPT):
+        with told_when_full(f"unpacking {tar.name}", _KEPT, where=self._folder):
             self._unpack(tar, path, md5)
 
     def _unpack(self, tar: Tar, path: Path, md5: str) -> None:

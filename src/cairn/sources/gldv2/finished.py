@@ -13,7 +13,7 @@ from typing import Any
 
 from cairn.errors import CairnError
 from cairn.fetch.ledger import Ledger
-from cairn.sources.gldv2.layout import SUBSETS, tar_name
+from cairn.sources.gldv2.layout import SPLITS, SUBSETS, tar_name
 
 LEDGER_NAME = "ledger.jsonl"
 _FORMAT = 1
@@ -79,8 +79,15 @@ class Finished:
         """Refuse to mix photographs of two sizes in a folder.
 
         Raises:
-            CairnError: The folder was begun with another size.
+            CairnError: The folder was begun with another size; or, for any size, it has photographs
+                that no ledger tells of, such as those of the publisher's script.
         """
+        if not self.begun and size is not None and any((folder / name).is_dir() for name in SPLITS):
+            raise CairnError(
+                "photographs are here that no ledger tells the size of; sizes are not mixed",
+                where=folder,
+                todo="name another folder, or leave --size out",
+            )
         if self.begun and self.size != size:
             was = "as published" if self.size is None else f"at --size {self.size}"
             again = "without --size" if self.size is None else f"with --size {self.size}"

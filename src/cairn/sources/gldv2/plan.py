@@ -123,7 +123,10 @@ class Plan:
         if not self.tables and not self.tars:
             return f"nothing is missing; {self.num_done} tars are unpacked"
         subset = self.choice.subset
-        lines = [f"{len(self.tables)} tables, {bytes_text(sum(t.num_bytes for t in self.tables))}"]
+        lines = []
+        if self.tables:
+            size = bytes_text(sum(table.num_bytes for table in self.tables))
+            lines.append(f"{len(self.tables)} tables, {size}")
         for split in self.choice.splits:
             tars = [tar for tar in self.tars if tar.split is split]
             what = f"{split.name}: {len(tars)} tars to fetch"
@@ -144,7 +147,7 @@ class Plan:
         ]
         if self.missing:
             lines.append(
-                f"not at the server: {len(self.missing)} tars, the first {self.missing[0]}"
+                f"tars not at the server: {len(self.missing)}, the first {self.missing[0]}"
             )
         return "\n".join(lines)
 

@@ -170,7 +170,7 @@ class _Reading:
         several = sum(len(truth[image].landmarks) > 1 for image in queries)
         if several:
             self.notes.append(
-                f"{several:,} queries show several landmarks and the manifest names the first: "
+                f"queries that show several landmarks: {several:,}; the manifest names the first: "
                 "evaluate against the solution in ground_truth, which has all"
             )
         shown = [truth[i].landmarks if i not in bank else () for i in ids]
