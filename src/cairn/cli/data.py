@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cairn.cli import data_clean, data_gldv2, data_split
 from cairn.cli.output import Json, emit
 from cairn.errors import CairnError
 
 if TYPE_CHECKING:
     from cairn.manifest import Manifest
 
-data = typer.Typer(no_args_is_help=True, help="Make a manifest of photographs.")
+data = typer.Typer(no_args_is_help=True, help="Make a manifest of photographs, and clean it.")
 
 Output = Annotated[
     Path, typer.Option("--output", "-o", help="The manifest to write: .parquet or .csv.")
@@ -61,7 +62,7 @@ def folder(
         label_space=label_space or DEFAULT_LABEL_SPACE,
     )
     extra = {"num_skipped": len(found.skipped)}
-    _finish(found.manifest, output, found.notes, extra, as_json=as_json)
+    finish(found.manifest, output, found.notes, extra, as_json=as_json)
 
 
 @data.command("csv")
@@ -96,7 +97,14 @@ def csv(
     told = [f"{ours} is the column {theirs!r}" for ours, theirs in found.columns.items()]
     told += [f"{value!r} is the role {role}" for value, role in found.roles.items()]
     extra = {"columns": dict(found.columns), "role_map": dict(found.roles)}
-    _finish(found.manifest, output, (*told, *found.notes), extra, as_json=as_json)
+    finish(found.manifest, output, (*told, *found.notes), extra, as_json=as_json)
+
+
+data.command("clean")(data_clean.clean)
+data.command("apply")(data_clean.apply)
+data.command("gldv2")(data_gldv2.gldv2)
+data.command("split")(data_split.split)
+data.command("verify")(data_split.verify)
 
 
 def _pairs(values: Sequence[str] | None, option: str) -> dict[str, str]:
@@ -111,7 +119,7 @@ def _pairs(values: Sequence[str] | None, option: str) -> dict[str, str]:
     return pairs
 
 
-def _finish(
+def finish(
     manifest: Manifest,
     output: Path,
     notes: Sequence[str],
@@ -119,6 +127,7 @@ def _finish(
     *,
     as_json: bool,
 ) -> None:
+    """Write a manifest, and say what it holds and what comes next."""
     from cairn.progress import say
     from cairn.runs import require_absent
 

@@ -159,6 +159,8 @@ def _labels(report: Mapping[str, Any], sharing: Sharing, cards: Cards) -> str:
     differ = np.flatnonzero(sharing.labels_differ)
     if not len(differ):
         return ""
+    leaks = sharing.leaks[differ]  # those are above already
+    differ = np.concatenate([differ[~leaks], differ[leaks]])
     rows = [
         (*(name or "no landmark" for name in one["landmarks"]), f"{one['num_pictures']:,}")
         for one in report["shared_by_landmarks"][:_MOST_BARS]
