@@ -150,6 +150,16 @@ def read_folder(
     return FolderContents(manifest, tuple(skipped), tuple(_notes(manifest, skipped)))
 
 
+def list_photographs(tree: Path) -> tuple[list[Path], list[Path]]:
+    """Return the photographs below ``tree`` by name, and the files that are none by their names.
+
+    Raises:
+        CairnError: The folder is missing.
+    """
+    skipped: list[Path] = []
+    return _photographs(tree, (), skipped), skipped
+
+
 def _prefixes(trees: dict[str, Path]) -> dict[str, str]:
     """Return a name per tree that no other has: its folder's, numbered where two are alike."""
     taken: Counter[str] = Counter()
