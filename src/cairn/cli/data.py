@@ -114,6 +114,8 @@ def _pairs(values: Sequence[str] | None, option: str) -> dict[str, str]:
 
 
 data.command("photos", short_help="Unsorted photographs, with GPS from EXIF.")(data_photos.photos)
-data.command("kaggle", short_help="Google Landmark Recognition, as Kaggle has it.")(data_benchmarks.kaggle)
+data.command("kaggle", short_help="Google Landmark Recognition, as Kaggle has it.")(
+    data_benchmarks.kaggle
+)
 data.command("met", short_help="The Met dataset.")(data_benchmarks.met)
 data.command("roxford", short_help="ROxford5k and RParis6k.")(data_benchmarks.roxford)

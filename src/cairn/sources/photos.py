@@ -24,7 +24,7 @@ EARTH_RADIUS_M = 6_371_008.8
 """Mean radius of the earth (IUGG)."""
 
 LABEL_SPACE = "places"
-_PAIRS_AT_ONCE = 1 << 24
+_PAIRS_AT_ONCE = 1 << 21
 
 Float64 = NDArray[np.float64]
 Int64 = NDArray[np.int64]
