@@ -12,11 +12,17 @@ from cairn.errors import CairnError
 from cairn.metrics import global_average_precision, top1_accuracy
 from cairn.sources.met import read_met
 
-DATABASE = [{"id": 7, "path": "MET/7/0.jpg"}, {"id": 7, "path": "MET/7/1.jpg"},
-            {"id": 9, "path": "MET/9/0.jpg"}]  # fmt: skip
-TEST = [{"MET_id": 9, "path": "test_met/a.jpg"}, {"path": "test_other/b.jpg"},
-        {"path": "test_noart/c.jpg"}]  # fmt: skip
-VAL = [{"MET_id": 7, "path": "test_met/v.jpg"}]
+DATABASE: list[dict[str, Any]] = [
+    {"id": 7, "path": "MET/7/0.jpg"},
+    {"id": 7, "path": "MET/7/1.jpg"},
+    {"id": 9, "path": "MET/9/0.jpg"},
+]
+TEST: list[dict[str, Any]] = [
+    {"MET_id": 9, "path": "test_met/a.jpg"},
+    {"path": "test_other/b.jpg"},
+    {"path": "test_noart/c.jpg"},
+]
+VAL: list[dict[str, Any]] = [{"MET_id": 7, "path": "test_met/v.jpg"}]
 
 
 def plant(root: Path, truth: str = "ground_truth", images: str = "images") -> Path:

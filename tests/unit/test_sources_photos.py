@@ -25,7 +25,7 @@ def distance_m(a: tuple[float, float], b: tuple[float, float]) -> float:
 
 def groups(positions: list[tuple[float, float]], reach: float) -> list[int]:
     latitudes, longitudes = np.array(positions).T
-    return places(latitudes, longitudes, reach).tolist()
+    return [int(row) for row in places(latitudes, longitudes, reach)]
 
 
 def test_the_most_crowded_position_is_the_middle() -> None:

@@ -60,7 +60,7 @@ def folder(
 
 @data.command("csv", short_help="Any CSV or Parquet table of images.")
 def csv(
-    file: Annotated[Path, typer.Argument(help="A .csv or .parquet table of images.")],
+    file: Annotated[Path, typer.Argument(help="A .csv, .tsv or .parquet table of images.")],
     output: Output,
     column: Annotated[
         list[str] | None,
