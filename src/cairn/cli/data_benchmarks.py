@@ -84,4 +84,11 @@ def kaggle(
     from cairn.sources.kaggle import read_kaggle
 
     found = read_kaggle(root, solution=solution, check=check)
-    finish(found.manifest, output, found.notes, {"num_missing": found.num_missing}, as_json=as_json)
+    finish(
+        found.manifest,
+        output,
+        found.notes,
+        {"num_missing": found.num_missing},
+        as_json=as_json,
+        truth_known=solution is not None,
+    )

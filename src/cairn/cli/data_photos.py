@@ -27,4 +27,4 @@ def photos(
 
     found = read_photos(root, place_m=by_place, min_photos=min_photos, workers=workers)
     extra = {"num_skipped": found.num_skipped}
-    finish(found.manifest, output, found.notes, extra, as_json=as_json)
+    finish(found.manifest, output, found.notes, extra, as_json=as_json, truth_known=False)

@@ -36,10 +36,12 @@ def finish(
     *,
     as_json: bool,
     next_step: str = "cairn inspect {} -o inspection",
+    truth_known: bool = True,
 ) -> None:
     """Write the manifest, say the notes on stderr, and print what it holds.
 
-    ``next_step`` is the command to try next, with ``{}`` where the manifest's name belongs.
+    ``next_step`` is the command to try next, with ``{}`` where the manifest's name belongs; without
+    ``truth_known`` a query that names no landmark may show one.
     """
     from cairn.progress import say
     from cairn.runs import require_absent
@@ -51,9 +53,10 @@ def finish(
     summary = manifest.summary()
     roles = ", ".join(f"{role} {count:,}" for role, count in summary["roles"].items())
     nothing = summary["num_queries_without_landmark"]
+    says = "show" if truth_known else "name"
     lines = [
         f"{summary['num_images']:,} images of {summary['num_landmarks']:,} landmarks: {roles}",
-        *([f"{nothing:,} of the queries show no landmark"] if nothing else []),
+        *([f"{nothing:,} of the queries {says} no landmark"] if nothing else []),
         f"written to {output}; next: {next_step.format(output)}",
     ]
     value = {

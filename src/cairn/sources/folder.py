@@ -23,6 +23,10 @@ from cairn.sources.names import landmark_ids
 NO_LANDMARK_FOLDER = "nonlandmark"
 """A folder of this name, at the top of any tree, holds photographs that show no landmark."""
 
+_SPLITS = frozenset(
+    ("train", "training", "val", "valid", "validation", "test", "testing", "query", "queries")
+)
+
 
 @dataclass(frozen=True)
 class FolderContents:
@@ -133,6 +137,7 @@ def read_folder(
             )
         skipped += stray
         photos += kept
+    _refuse_splits(photos, root)
     if holdout > 0.0:
         photos = _hold_out(photos, holdout, seed, bank_too=query_nonlandmarks is None)
     ids = landmark_ids(photo.name for photo in photos)
@@ -173,6 +178,9 @@ def _prefixes(trees: dict[str, Path]) -> dict[str, str]:
 
 def _photographs(tree: Path, others: Collection[Path], skipped: list[Path]) -> list[Path]:
     """Return the photographs below ``tree`` but not below ``others``, in the order of names."""
+    if tree.is_file():
+        raise CairnError("this is a file, not a folder", where=tree,
+                         todo="unpack an archive first; `cairn data csv` reads tables")  # fmt: skip
     if not tree.is_dir():
         raise CairnError("folder not found", where=tree)
     found: list[Path] = []
@@ -215,6 +223,24 @@ def _place(kind: str, tree: Path, path: Path, prefix: str) -> _Photo | None:
     if kind not in ("train", "query") or inside.parts[0] == NO_LANDMARK_FOLDER:
         name = ""
     return _Photo(f"{prefix}/{inside.as_posix()}", str(path.absolute()), name, role)
+
+
+def _refuse_splits(photos: list[_Photo], root: Path) -> None:
+    """Refuse a tree of splits, whose landmarks would be called train/x and test/x."""
+    inside: dict[str, set[str]] = {}
+    for photo in photos:
+        top, slash, rest = photo.name.partition("/")
+        if slash and photo.role == "train" and top.lower() in _SPLITS:
+            inside.setdefault(top, set()).add(rest)
+    for learned in (top for top in inside if top.lower().startswith("train")):
+        for asked in inside.keys() - {learned}:
+            if inside[learned] & inside[asked]:
+                raise CairnError(
+                    f"{learned!r} and {asked!r} have folders of the same names: they are parts of "
+                    "the data, not landmarks",
+                    where=root,
+                    todo=f"cairn data folder {root / learned} --queries {root / asked} -o ...",
+                )
 
 
 def _hold_out(photos: list[_Photo], share: float, seed: int, *, bank_too: bool) -> list[_Photo]:
