@@ -86,7 +86,12 @@ def test_an_album_as_it_is(album: Path) -> None:
     assert table["height"].to_pylist() == [6] * 4
     assert all(path.is_file() for path in found.manifest.paths)
     assert found.notes[0] == "3 of 4 photographs carry a position"
-    assert "1 files were skipped" in found.notes[-1]
+    assert "1 files were skipped (.txt 1)" in found.notes[-1]
+
+
+def test_a_telephone_s_heic_files_are_told(album: Path) -> None:
+    (album / "IMG_1.HEIC").touch()
+    assert "HEIC is not read, convert it to JPEG first" in read_photos(album).notes[-1]
 
 
 def test_an_album_by_place(album: Path) -> None:

@@ -260,12 +260,20 @@ def _hold_out(photos: list[_Photo], share: float, seed: int, *, bank_too: bool) 
     ]
 
 
+def skipped_note(skipped: list[Path]) -> list[str]:
+    """Return a sentence about files that were skipped; none where there are none."""
+    if not skipped:
+        return []
+    endings = Counter(path.suffix.lower() or "no ending" for path in skipped)
+    shown = ", ".join(f"{ending} {count}" for ending, count in endings.most_common(5))
+    told = f"{len(skipped)} files were skipped ({shown}), the first: {skipped[0]}"
+    if endings.keys() & {".heic", ".heif"}:
+        told += "; HEIC is not read, convert it to JPEG first"
+    return [told]
+
+
 def _notes(manifest: Manifest, skipped: list[Path]) -> list[str]:
-    notes = []
-    if skipped:
-        endings = Counter(path.suffix.lower() or "no ending" for path in skipped)
-        shown = ", ".join(f"{ending} {count}" for ending, count in endings.most_common(5))
-        notes.append(f"{len(skipped)} files were skipped ({shown}), the first: {skipped[0]}")
+    notes = skipped_note(skipped)
     known = set(manifest.select("train").landmark_ids)
     asked = Counter(manifest.select("query").landmark_ids)
     strangers = sorted(set(asked) - known - {""})

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from cairn.errors import CairnError
 from cairn.manifest import Manifest
 from cairn.sources.exif import with_exif
-from cairn.sources.folder import list_photographs
+from cairn.sources.folder import list_photographs, skipped_note
 
 EARTH_RADIUS_M = 6_371_008.8
 """Mean radius of the earth (IUGG)."""
@@ -87,8 +87,7 @@ def read_photos(
         notes += more
     else:
         notes.append("what they show is not known: scores of these queries say nothing")
-    if skipped:
-        notes.append(f"{len(skipped):,} files were skipped, the first: {skipped[0]}")
+    notes += skipped_note(skipped)
     return PhotoContents(manifest, len(skipped), tuple(notes))
 
 
