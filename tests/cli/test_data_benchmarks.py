@@ -96,6 +96,8 @@ def test_from_the_authors_files_to_their_scores(
     assert len((tmp_path / "ap.csv").read_text("utf-8").splitlines()) == 1 + 3 * 2
     with pytest.raises(CairnError, match="never overwritten"):
         call("data", "roxford", roxford, "-o", manifest)
+    with pytest.raises(CairnError, match="ends in"):
+        call("data", "roxford", roxford, "-o", tmp_path / "rox.txt")
 
 
 def test_scores_of_rankings_worked_out_by_hand(tmp_path: Path) -> None:

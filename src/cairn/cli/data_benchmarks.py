@@ -34,7 +34,7 @@ def roxford(
 
     queries_dir = output.with_name(f"{output.stem}-queries")
     truth = output.with_name(f"{output.stem}-truth.json")
-    for place in (output, truth, *([queries_dir] if crop else [])):
+    for place in (truth, *([queries_dir] if crop else [])):
         require_absent(place)
     found = read_revisited(root, queries_dir=queries_dir if crop else None, distractors=distractors)
     found.truth.write(truth)

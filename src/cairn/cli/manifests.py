@@ -13,8 +13,24 @@ from cairn.cli.output import emit
 if TYPE_CHECKING:
     from cairn.manifest import Manifest
 
+
+def _free(output: Path) -> Path:
+    """Refuse a manifest's name before the work is done: by its ending, or because it is taken."""
+    from cairn.columns import TABLE_SUFFIXES
+    from cairn.errors import CairnError
+    from cairn.runs import require_absent
+
+    if output.suffix.lower() not in TABLE_SUFFIXES:
+        raise CairnError(
+            f"a manifest's name ends in .parquet or .csv, not {output.suffix!r}", where=output
+        )
+    require_absent(output)  # another holdout over the same name would leak queries into a gallery
+    return output
+
+
 Output = Annotated[
-    Path, typer.Option("--output", "-o", help="The manifest to write: .parquet or .csv.")
+    Path,
+    typer.Option("--output", "-o", help="The manifest to write: .parquet or .csv.", callback=_free),
 ]
 LabelSpace = Annotated[
     str | None,
@@ -44,9 +60,7 @@ def finish(
     ``truth_known`` a query that names no landmark may show one.
     """
     from cairn.progress import say
-    from cairn.runs import require_absent
 
-    require_absent(output)  # another holdout over the same name would leak queries into a gallery
     for note in notes:
         say(f"note: {note}")
     manifest.write(output)

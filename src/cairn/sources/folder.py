@@ -19,6 +19,7 @@ from cairn.errors import CairnError
 from cairn.images import IMAGE_SUFFIXES
 from cairn.manifest import DEFAULT_LABEL_SPACE, Manifest
 from cairn.sources.names import landmark_ids
+from cairn.sources.presence import require_folder
 
 NO_LANDMARK_FOLDER = "nonlandmark"
 """A folder of this name, at the top of any tree, holds photographs that show no landmark."""
@@ -178,11 +179,7 @@ def _prefixes(trees: dict[str, Path]) -> dict[str, str]:
 
 def _photographs(tree: Path, others: Collection[Path], skipped: list[Path]) -> list[Path]:
     """Return the photographs below ``tree`` but not below ``others``, in the order of names."""
-    if tree.is_file():
-        raise CairnError("this is a file, not a folder", where=tree,
-                         todo="unpack an archive first; `cairn data csv` reads tables")  # fmt: skip
-    if not tree.is_dir():
-        raise CairnError("folder not found", where=tree)
+    require_folder(tree)
     found: list[Path] = []
     seen: set[Path] = set()
     for place, folders, files in os.walk(tree, followlinks=True):

@@ -18,6 +18,7 @@ from cairn.columns import as_texts, read_table, rows_text
 from cairn.errors import CairnError
 from cairn.manifest import Manifest
 from cairn.sources.known import KnownContents, on_disk, rows_of
+from cairn.sources.presence import require_folder
 
 LABEL_SPACE = "gldv2-train"
 """The competitions' landmark ids are those of the training set of Google Landmarks v2."""
@@ -42,8 +43,7 @@ def read_kaggle(root: Path, *, solution: Path | None = None, check: bool = True)
         CairnError: A file or column is missing, an id is no name of an image, or none is there.
     """
     root = Path(root)
-    if not root.is_dir():
-        raise CairnError("folder not found", where=root)
+    require_folder(root)
     train = _table(root / "train.csv", ("id", "landmark_id"))
     notes: list[str] = []
     num_missing = 0

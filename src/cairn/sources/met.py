@@ -17,6 +17,7 @@ from cairn.errors import CairnError, nearest
 from cairn.manifest import Manifest
 from cairn.runs import read_json
 from cairn.sources.known import KnownContents, on_disk, rows_of
+from cairn.sources.presence import require_folder
 
 LABEL_SPACE = "met"
 QUERIES = ("test", "val", "none")
@@ -44,8 +45,7 @@ def read_met(
     root = Path(root)
     if queries not in QUERIES:
         raise CairnError(f"unknown queries {queries!r}", todo=nearest(queries, QUERIES))
-    if not root.is_dir():
-        raise CairnError("folder not found", where=root)
+    require_folder(root)
     truth = root / "ground_truth" if (root / "ground_truth").is_dir() else root
     images = root / "images" if (root / "images").is_dir() else root
     database = truth / ("mini_MET_database.json" if mini else "MET_database.json")

@@ -10,11 +10,28 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from cairn.errors import CairnError
 from cairn.images import IMAGE_SUFFIXES
 from cairn.progress import track
 
 _ENDING = rf"({'|'.join(re.escape(suffix) for suffix in sorted(IMAGE_SUFFIXES))})$"
 _ENDING_ANY = r"\.[^./]*$"
+
+
+def require_folder(path: Path) -> None:
+    """Refuse a path that is no folder.
+
+    Raises:
+        CairnError: It is a file, or is not there.
+    """
+    if path.is_file():
+        raise CairnError(
+            "this is a file, not a folder",
+            where=path,
+            todo="unpack an archive first; `cairn data csv` reads tables",
+        )
+    if not path.is_dir():
+        raise CairnError("folder not found", where=path)
 
 
 def are_present(root: Path, paths: Any) -> Any:

@@ -20,6 +20,7 @@ from cairn.manifest import Manifest
 from cairn.progress import track
 from cairn.retrieval import Relevant
 from cairn.runs import atomic_folder
+from cairn.sources.presence import require_folder
 from cairn.sources.revisited import Box, GroundTruth, read_ground_truth
 
 UNLABELLED = "unlabelled"
@@ -147,8 +148,7 @@ def cut_out(boxes: Mapping[str, Box], paths: Mapping[str, Path], folder: Path) -
 
 
 def _ground_truth_file(root: Path) -> Path:
-    if not root.is_dir():
-        raise CairnError("folder not found", where=root)
+    require_folder(root)
     files = sorted(path for end in ("json", "pkl") for path in root.glob(f"gnd_*.{end}"))
     stems = {path.stem for path in files}
     if len(stems) != 1:
@@ -183,8 +183,7 @@ def _require_images(truth: GroundTruth, found: Mapping[str, Path], root: Path) -
 
 
 def _distractors(folder: Path, taken: set[str]) -> list[tuple[str, Path, str, str]]:
-    if not folder.is_dir():
-        raise CairnError("folder not found", where=folder)
+    require_folder(folder)
     rows = []
     for place, folders, files in os.walk(folder, followlinks=True):
         folders.sort()

@@ -21,7 +21,7 @@ from cairn.errors import CairnError, nearest
 from cairn.images import IMAGE_SUFFIXES
 from cairn.manifest import DEFAULT_LABEL_SPACE, Manifest
 from cairn.sources.names import landmark_ids
-from cairn.sources.presence import mended_paths
+from cairn.sources.presence import mended_paths, require_folder
 
 DROP = "drop"
 """The role, in a role mapping, of rows that stay out of the manifest."""
@@ -108,8 +108,7 @@ def read_contents(
     """
     path = Path(path)
     root = path.parent if root is None else Path(root)
-    if not root.is_dir():
-        raise CairnError("folder not found", where=root)
+    require_folder(root)
     table = read_table(path)
     if not table.num_rows:
         raise CairnError("the table has no rows", where=path)
