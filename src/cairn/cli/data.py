@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cairn.cli import data_benchmarks, data_photos
+from cairn.cli import data_benchmarks, data_clean, data_photos, data_split
 from cairn.cli.manifests import Exif, LabelSpace, Output, finish
 from cairn.cli.output import Json
 from cairn.errors import CairnError
@@ -16,7 +16,7 @@ from cairn.errors import CairnError
 if TYPE_CHECKING:
     from cairn.manifest import Manifest
 
-data = typer.Typer(no_args_is_help=True, help="Make a manifest of photographs.")
+data = typer.Typer(no_args_is_help=True, help="Make a manifest of photographs, and clean it.")
 
 
 @data.command("folder", short_help="One folder of photographs per landmark.")
@@ -119,3 +119,7 @@ data.command("kaggle", short_help="Google Landmark Recognition, as Kaggle has it
 )
 data.command("met", short_help="The Met dataset.")(data_benchmarks.met)
 data.command("roxford", short_help="ROxford5k and RParis6k.")(data_benchmarks.roxford)
+data.command("clean")(data_clean.clean)
+data.command("apply")(data_clean.apply)
+data.command("split")(data_split.split)
+data.command("verify")(data_split.verify)
