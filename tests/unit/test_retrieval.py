@@ -96,6 +96,12 @@ def test_a_truncated_ranking_bounds_the_scores_from_below() -> None:
         assert cut["medium"].num_missing == len(set("ezhw") - set(whole[:length]))
 
 
+def test_an_image_beyond_the_ranking_stays_there_whatever_the_junk_before_it() -> None:
+    scores = revisited_scores({"q": ["j", "x"]}, {"q": kinds("e", "", "j")})
+    assert scores["easy"].num_missing == 1
+    assert scores["easy"].mean_average_precision == 0.0
+
+
 @pytest.mark.parametrize("seed", range(20))
 def test_scores_are_those_of_the_definition(seed: int) -> None:
     rng = np.random.default_rng(seed)

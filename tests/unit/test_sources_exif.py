@@ -131,7 +131,7 @@ def test_columns_are_filled_where_a_table_says_nothing(tmp_path: Path) -> None:
     assert found.table["latitude"].to_pylist() == [48.0, 5.0, None, None]
     assert found.table["longitude"].to_pylist() == [2.0, 3.0, None, None]
     assert found.table["width"].to_pylist() == [8, 8, 8, 99]
-    assert found.table["taken_at"].to_pylist() == [None] * 4
+    assert found.table["taken"].to_pylist() == [None] * 4
     assert found.fingerprint == manifest.fingerprint
     assert notes == [
         "2 of 4 photographs carry a position",

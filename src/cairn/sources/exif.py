@@ -23,7 +23,7 @@ from cairn.images import UnreadableImage, read_header
 from cairn.manifest import Manifest
 from cairn.progress import track
 
-TAKEN = "taken_at"
+TAKEN = "taken"
 """The column of the time a photograph was taken: local, ISO 8601, with an offset where known."""
 
 _LATITUDE, _LONGITUDE = (1, 2), (3, 4)  # tags of the hemisphere and of the degrees
@@ -41,7 +41,7 @@ class PhotoFacts:
         height: Upright, in pixels.
         latitude: Degrees, north positive.
         longitude: Degrees, east positive.
-        taken_at: When it was taken, ISO 8601, on the camera's clock.
+        taken: When it was taken, ISO 8601, on the camera's clock.
         fault: Why a position that is there was not taken, or why the file cannot be read.
     """
 
@@ -49,7 +49,7 @@ class PhotoFacts:
     height: int | None = None
     latitude: float | None = None
     longitude: float | None = None
-    taken_at: str | None = None
+    taken: str | None = None
     fault: str = ""
 
 
