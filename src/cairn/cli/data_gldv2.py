@@ -53,7 +53,7 @@ def gldv2(
     as_json: Json = False,
 ) -> None:
     """Fetch Google Landmarks v2, go on where it stopped, and make a manifest of what is there."""
-    from cairn.cli.data import finish
+    from cairn.cli.manifests import finish
     from cairn.progress import say
     from cairn.runs import require_absent
     from cairn.sources.gldv2 import choose, read_gldv2, require_one_label_space
