@@ -95,20 +95,13 @@ class Belief:
     passed: Float64
 
 
-def believe(
-    real: Float64,
-    faults: Float64,
-    fault_weights: Float64 | None = None,
-    trust: Float64 | None = None,
-) -> Belief:
+def believe(real: Float64, faults: Float64, fault_weights: Float64 | None = None) -> Belief:
     """Return the chance that each real row is faulty in the way that the made-up ones are.
 
     Args:
         real: (N, F) features of real rows.
         faults: (M, F) features of made-up faults.
         fault_weights: (M,) how common each kind of fault is; alike where not given.
-        trust: (N,) how far each real row counts as sound while the two are told apart; all alike
-            where not given. It has no part in how many are believed to be faulty.
     """
     if not len(real) or not len(faults):
         return _no_belief(len(real))
@@ -116,7 +109,6 @@ def believe(
     if weights.sum() <= 0:
         return _no_belief(len(real))
     weights = weights / weights.sum()
-    trust = np.ones(len(real)) if trust is None else trust
     order = np.arange(len(real))
     passed = np.zeros(len(real))
     for fold in range(_FOLDS):  # a row is never scored by what was fitted to it
@@ -125,7 +117,7 @@ def believe(
         model = fit_logistic(
             np.concatenate([real[fitted], faults]),
             np.concatenate([np.zeros(len(fitted)), np.ones(len(faults))]),
-            np.concatenate([trust[fitted], weights * max(trust[fitted].sum(), 1.0)]),
+            np.concatenate([np.ones(len(fitted)), weights * max(len(fitted), 1)]),
         )
         scores = model.logits(faults)
         rising = np.argsort(scores, kind="stable")
