@@ -95,13 +95,20 @@ class Belief:
     passed: Float64
 
 
-def believe(real: Float64, faults: Float64, fault_weights: Float64 | None = None) -> Belief:
+def believe(
+    real: Float64,
+    faults: Float64,
+    fault_weights: Float64 | None = None,
+    sound: Float64 | None = None,
+) -> Belief:
     """Return the chance that each real row is faulty in the way that the made-up ones are.
 
     Args:
         real: (N, F) features of real rows.
         faults: (M, F) features of made-up faults.
         fault_weights: (M,) how common each kind of fault is; alike where not given.
+        sound: (N,) how far each real row counts as a sound one while the two are told apart; all
+            alike where not given. How many are faulty is counted among all rows in any case.
     """
     if not len(real) or not len(faults):
         return _no_belief(len(real))
@@ -110,6 +117,7 @@ def believe(real: Float64, faults: Float64, fault_weights: Float64 | None = None
         return _no_belief(len(real))
     weights = weights / weights.sum()
     order = np.arange(len(real))
+    sound = np.ones(len(real)) if sound is None else sound
     passed = np.zeros(len(real))
     for fold in range(_FOLDS):  # a row is never scored by what was fitted to it
         held = order % _FOLDS == fold
@@ -117,7 +125,7 @@ def believe(real: Float64, faults: Float64, fault_weights: Float64 | None = None
         model = fit_logistic(
             np.concatenate([real[fitted], faults]),
             np.concatenate([np.zeros(len(fitted)), np.ones(len(faults))]),
-            np.concatenate([np.ones(len(fitted)), weights * max(len(fitted), 1)]),
+            np.concatenate([sound[fitted], weights * max(sound[fitted].sum(), 1.0)]),
         )
         scores = model.logits(faults)
         rising = np.argsort(scores, kind="stable")
