@@ -21,6 +21,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -92,14 +93,22 @@ def main() -> None:
     parser.add_argument("--landmarks", type=int, help="of a smaller world")
     parser.add_argument("--epochs", type=int, help="of a shorter training")
     parser.add_argument("--seeds", type=int, nargs="+", default=[2, 3, 4])
-    parser.add_argument("--out", type=Path, default=ROOT / "cleaning")
+    parser.add_argument("--out", type=Path, help="else cleaning/; nowhere for a smaller world")
     parser.add_argument("--resamples", type=int, default=1000)
     args = parser.parse_args()
     table = args.photos / args.manifest
+    if args.out is None and args.landmarks:
+        with TemporaryDirectory() as folder:
+            run(args, table, Path(folder))
+        return
+    run(args, table, args.out or ROOT / "cleaning")
+
+
+def run(args: argparse.Namespace, table: Path, out: Path) -> None:
     if args.source == "real" and not table.is_file():
         print(f"no photographs at {args.photos}: nothing to do (--photos names another place)")
         return
-    folder = args.out / (args.source if args.source == "world" else table.stem)
+    folder = out / (args.source if args.source == "world" else table.stem)
     prepare(args, table, folder)
     manifest = Manifest.read(folder / "manifest.parquet")
     tables = [EmbeddingTable.read(folder / "embeddings" / name) for name in ("train", "bank")]
