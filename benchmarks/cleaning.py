@@ -132,6 +132,7 @@ def run(args: argparse.Namespace, table: Path, out: Path) -> None:
 
 def prepare(args: argparse.Namespace, table: Path, folder: Path) -> None:
     """Make the manifest, the model and the embeddings, or leave what is there."""
+    changes: tuple[str, ...] = ()
     path = folder / "manifest.parquet"
     if args.source == "world":
         if not path.is_file():
@@ -142,7 +143,7 @@ def prepare(args: argparse.Namespace, table: Path, folder: Path) -> None:
                 )
             world = make_world(folder / "world", config, workers=os.cpu_count() or 1)
             Manifest.read(world).write(path)
-        recipe, changes = "demo", ()
+        recipe = "demo"
     else:
         if not path.is_file():
             from_table(table, roles=ROLES).write(path)
@@ -307,10 +308,9 @@ def peers(cases: Sequence[Case]) -> None:
         }.items():
             scores.setdefault(name, []).append(average_precision(values, is_wrong))
     print("  average precision: " + "; ".join(f"{k} {np.mean(v):.3f}" for k, v in scores.items()))
-    ours, best = (
-        np.mean(scores["Cairn"]),
-        max(np.mean(v) for k, v in scores.items() if k != "Cairn"),
-    )
+    means = {name: float(np.mean(values)) for name, values in scores.items()}
+    ours = means.pop("Cairn")
+    best = max(means.values())
     print(f"  {ours / max(best, 1e-9):.2f}x the best peer")
     print(
         f"  confident learning's own list: {flagged[0]}, precision "

@@ -27,6 +27,8 @@ _FITTED = 200_000
 _LEAST_REACHED = 0.2
 """Share of the made-up faults that a threshold must reach for A / R to count."""
 
+_SUREST = 0.99
+
 _ODD = 2.0
 """Sound rows that look faulty and are always reckoned with: a handful of suspects proves little."""
 
@@ -151,7 +153,7 @@ def calibrated(passed: Float64) -> Belief:
     in_bin = np.diff(above, prepend=0)
     ratios = _falling(np.full(_BINS, 1 / _BINS), (in_bin + _ODD / _BINS) / num)
     at = np.minimum(((1 - passed) * _BINS).astype(np.int64), _BINS - 1)
-    return Belief(np.minimum(share * ratios[at], 1.0), share, passed)
+    return Belief(np.minimum(share * ratios[at], _SUREST), share, passed)
 
 
 def _no_belief(num: int) -> Belief:
