@@ -24,6 +24,7 @@ SMALL = {
         *("--landmarks", "2000", "--dimension", "16"),
         *("--batch", "4", "--processes", "2", "--steps", "1"),
     ],
+    "cleaning.py": ["--landmarks", "8", "--epochs", "0", "--seeds", "1", "--resamples", "0"],
     "doctor.py": ["--images", "400", "--dimension", "16", "--peer-rows", "100"],
     "fetch.py": ["--tars", "2", "--megabytes", "1", "--rows", "2000"],
     "train.py": ["--side", "32", "--batch", "4", "--steps", "1", "--rounds", "1"],
