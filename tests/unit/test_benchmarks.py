@@ -17,14 +17,17 @@ SMALL = {
     ],
     "gallery.py": ["--images", "300", "--dimension", "16"],
     "embed.py": ["--side", "32", "--images", "8", "--rounds", "1"],
+    "inspection.py": ["--images", "2", "--rounds", "1", "--hashes", "2000"],
     "input.py": ["--side", "32", "--images", "2", "--rounds", "1"],
     "sampling.py": ["--photographs", "500", "--landmarks", "20", "--rounds", "1"],
     "head.py": [
         *("--landmarks", "2000", "--dimension", "16"),
         *("--batch", "4", "--processes", "2", "--steps", "1"),
     ],
+    "cleaning.py": ["--landmarks", "8", "--epochs", "0", "--seeds", "1", "--resamples", "0"],
     "doctor.py": ["--images", "400", "--dimension", "16", "--peer-rows", "100"],
     "split.py": ["--images", "2000", "--queries", "200"],
+    "fetch.py": ["--tars", "2", "--megabytes", "1", "--rows", "2000"],
     "train.py": ["--side", "32", "--batch", "4", "--steps", "1", "--rounds", "1"],
 }
 
