@@ -44,6 +44,8 @@ TABLE_SUFFIXES = (".parquet", ".pq", ".csv")
 """File name endings, in lower case, that are taken for tables."""
 
 _SHOWN = 5
+_WIDE_BLOCK = 1 << 26  # bytes of CSV read at a time where a row may be larger than usual
+_MOST_BYTES = (1 << 31) - 1  # of text in one piece of a column
 
 
 def table_of(columns: Mapping[str, Sequence[Any]]) -> pa.Table:
@@ -80,7 +82,7 @@ def read_table(path: Path) -> pa.Table:
     suffix = path.suffix.lower()
     try:
         if suffix in (".parquet", ".pq"):
-            return pa.parquet.read_table(path)
+            return pa.parquet.read_table(path, pre_buffer=False)
         if suffix == ".csv":
             return _read_csv(path)
     except (pa.ArrowException, UnicodeDecodeError, csv.Error, OSError) as error:
@@ -117,8 +119,11 @@ def _read_csv(path: Path) -> pa.Table:
         raise CairnError(f"column names stand twice: {', '.join(sorted(twice))}", where=path)
     convert = pa.csv.ConvertOptions(column_types=dict.fromkeys(names, pa.string()))
     parse = pa.csv.ParseOptions(newlines_in_values=True)
-    read = pa.csv.ReadOptions(use_threads=False)  # its errors then name the row
-    return pa.csv.read_csv(path, read, parse, convert)
+    try:
+        return pa.csv.read_csv(path, None, parse, convert)
+    except pa.ArrowInvalid:  # read without threads, so that the error names the row
+        careful = pa.csv.ReadOptions(use_threads=False, block_size=_WIDE_BLOCK)
+        return pa.csv.read_csv(path, careful, parse, convert)
 
 
 def as_texts(column: Any, name: str) -> Any:
@@ -133,9 +138,48 @@ def as_texts(column: Any, name: str) -> Any:
             raise CairnError(f"column {name!r} holds fractions; ids are text or whole numbers")
         column = column.cast(pa.int64())
     try:
+        if pa.types.is_large_string(column.type):
+            return _in_pieces(column)
         return column.cast(pa.string())
     except pa.ArrowException as error:
         raise CairnError(f"column {name!r} cannot be read as text: {error}") from None
+
+
+def taken(values: Any, rows: Any) -> Any:
+    """Return the rows of a column or a table, also where the text of a column is beyond 2 GB."""
+    if isinstance(values, pa.Table):
+        columns = [taken(column, rows) for column in values.columns]
+        return pa.table(columns, schema=values.schema)
+    is_large = pa.types.is_string(values.type) and values.nbytes > _MOST_BYTES
+    if not is_large:
+        return values.take(rows)
+    return _in_pieces(values.cast(pa.large_string()).take(rows))
+
+
+def filtered(table: pa.Table, mask: Any) -> pa.Table:
+    """Return the rows where the mask is true; column by column, several times as quick as at once.
+
+    The mask has no nulls. Where it is true everywhere, the table itself comes back.
+    """
+    if pc.all(mask).as_py():
+        return table
+    columns = [column.filter(mask) for column in table.columns]
+    return pa.table(columns, schema=table.schema)
+
+
+def _in_pieces(column: Any) -> Any:
+    """Return a column of large strings as strings, in pieces that their 32-bit offsets allow."""
+    pieces = []
+    for chunk in column.chunks:
+        parts = max(1, -(-chunk.nbytes // _MOST_BYTES))
+        while True:
+            step = max(1, -(-len(chunk) // parts))
+            slices = [chunk.slice(start, step) for start in range(0, len(chunk), step)]
+            if step == 1 or all(one.nbytes <= _MOST_BYTES for one in slices):
+                break
+            parts *= 2
+        pieces += [one.cast(pa.string()) for one in slices]
+    return pa.chunked_array(pieces, pa.string())
 
 
 def as_numbers(column: Any, name: str) -> Any:

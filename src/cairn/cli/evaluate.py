@@ -63,7 +63,8 @@ def evaluate(
         except CairnError as error:
             todo = "fill landmark_id of the query rows whose landmark is known"
             raise CairnError(error.what, where=solution, todo=todo) from None
-        photographs = dict(zip(manifest.image_ids, manifest.paths, strict=True))
+        queries = manifest.select("query")
+        photographs = dict(zip(queries.image_ids, queries.paths, strict=True))
         names = manifest.landmark_names
         if gallery is None and {"gallery", "train"} & set(manifest.roles):
             counts = _counts(manifest)
