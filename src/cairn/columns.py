@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet
 
+from cairn.domain import Int64
 from cairn.errors import CairnError
 from cairn.runs import atomic_write
 
@@ -165,6 +166,15 @@ def filtered(table: pa.Table, mask: Any) -> pa.Table:
         return table
     columns = [column.filter(mask) for column in table.columns]
     return pa.table(columns, schema=table.schema)
+
+
+def coded(column: pa.ChunkedArray) -> tuple[Int64, pa.Array]:
+    """Return (N,) numbers of a column's texts, -1 for null, and the texts, each once."""
+    pieces = column.dictionary_encode().unify_dictionaries().chunks
+    if not pieces:
+        return np.empty(0, np.int64), pa.array([], column.type)
+    codes = [piece.indices.fill_null(-1).to_numpy() for piece in pieces]
+    return np.concatenate(codes).astype(np.int64), pieces[0].dictionary
 
 
 def _in_pieces(column: Any) -> Any:

@@ -25,6 +25,7 @@ from cairn.columns import (
     TEXTS,
     as_numbers,
     as_texts,
+    coded,
     filtered,
     read_table,
     rows_text,
@@ -263,6 +264,7 @@ def _checked(table: pa.Table) -> pa.Table:
         "images of the roles train and gallery must name their landmark",
         "fill landmark_id, or make them role nonlandmark (the bank) or query",
     )
+    _refuse_wrong_places(table)
     spaces = pc.unique(table["label_space"].filter(pc.invert(unlabelled))).to_pylist()
     if len(spaces) > 1:
         raise CairnError(
@@ -270,6 +272,17 @@ def _checked(table: pa.Table) -> pa.Table:
             todo="keep one label space per manifest, or map the landmarks to one",
         )
     return table
+
+
+def _refuse_wrong_places(table: pa.Table) -> None:
+    for name, most in (("latitude", 90), ("longitude", 180)):
+        if name in table.column_names:
+            inside = pc.less_equal(pc.abs(table[name]), float(most))  # false for nan
+            _refuse(
+                pc.invert(inside.fill_null(True)),
+                f"column {name!r} holds what is no number of degrees in [-{most}, {most}]",
+                "leave it empty where it is not known; minutes and seconds become fractions",
+            )
 
 
 def _refuse(mask: Any, what: str, todo: str = "") -> None:
@@ -293,12 +306,8 @@ def _refuse_duplicates(image_ids: Any) -> None:
 
 def _shared(column: Any) -> list[str]:
     """Return a column of few different texts as a list in which equal ones are one object."""
-    coded = column.dictionary_encode()
-    if not len(coded):
-        return []
-    coded = coded.unify_dictionaries()
-    texts = np.array(coded.chunk(0).dictionary.to_pylist(), object)
-    return [text for chunk in coded.chunks for text in texts[chunk.indices.to_numpy()].tolist()]
+    codes, texts = coded(column)
+    return list(np.array(texts.to_pylist(), object)[codes])
 
 
 def _text_bytes(texts: Any) -> bytes | memoryview:
