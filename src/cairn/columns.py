@@ -205,3 +205,77 @@ def as_numbers(column: Any, name: str) -> Any:
         return column.cast(NUMBERS[name])
     except pa.ArrowException as error:
         raise CairnError(f"column {name!r} must hold numbers: {error}") from None
+
+
+def typed(table: pa.Table) -> pa.Table:
+    """Return a table whose columns of `TEXTS` are strings and of `NUMBERS` numbers.
+
+    Blank values of `OPTIONAL_TEXTS` become nulls.
+
+    Raises:
+        CairnError: A column holds what cannot be read as its type.
+    """
+    for index, name in enumerate(table.column_names):
+        column = table[name]
+        if name in TEXTS and column.type != pa.string():
+            table = table.set_column(index, name, as_texts(column, name))
+        elif name in NUMBERS and column.type != NUMBERS[name]:
+            table = table.set_column(index, name, as_numbers(column, name))
+    for index, name in enumerate(table.column_names):
+        if name in OPTIONAL_TEXTS:
+            blank = pc.equal(table[name], "")
+            if pc.any(blank).as_py():
+                nothing = pa.scalar(None, pa.string())
+                table = table.set_column(index, name, pc.if_else(blank, nothing, table[name]))
+    return table
+
+
+def check_places(table: pa.Table) -> None:
+    """Refuse coordinates that are none, naming the rows.
+
+    Raises:
+        CairnError: A latitude is outside [-90, 90], a longitude outside [-180, 180], or not finite.
+    """
+    for name, most in (("latitude", 90), ("longitude", 180)):
+        if name in table.column_names:
+            inside = pc.less_equal(pc.abs(table[name]), float(most))  # false for nan
+            refuse(
+                pc.invert(inside.fill_null(True)),
+                f"column {name!r} holds what is no number of degrees in [-{most}, {most}]",
+                "leave it empty where it is not known; minutes and seconds become fractions",
+            )
+
+
+def refuse(mask: Any, what: str, todo: str = "") -> None:
+    """Refuse the rows where the mask is true.
+
+    Raises:
+        CairnError: There is one; the error names the first few.
+    """
+    if pc.any(mask).as_py():
+        raise CairnError(what, where=rows_text(mask), todo=todo)
+
+
+def check_unique(ids: Any, name: str) -> None:
+    """Refuse ids that stand twice, naming them and their rows.
+
+    Args:
+        ids: The column.
+        name: Its name, such as ``image_id``.
+
+    Raises:
+        CairnError: An id does.
+    """
+    if len(pc.unique(ids)) == len(ids):  # quicker than count_distinct
+        return
+    what = name.removesuffix("_id")
+    counted = pc.value_counts(ids)
+    twice = counted.field("values").filter(pc.greater(counted.field("counts"), 1))
+    stands = "ids stand" if len(twice) > 1 else "id stands"
+    shown = ", ".join(repr(one) for one in twice[:_SHOWN].to_pylist())
+    article = "an" if what[:1] in "aeiou" else "a"
+    raise CairnError(
+        f"{len(twice)} {what} {stands} twice or more: {shown}",
+        where=rows_text(pc.is_in(ids, twice)),
+        todo=f"{article} {what} has one row; make {name} unique",
+    )

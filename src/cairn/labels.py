@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,8 +20,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from cairn.columns import coded
+from cairn.columns import check_places, check_unique, coded, read_table, typed
 from cairn.domain import Credit, Int64, Landmark
+from cairn.errors import CairnError
 
 Float64 = NDArray[np.float64]
 
@@ -132,6 +134,38 @@ class Labels:
         """Return these labels, and those of another's landmarks, none of which is among these."""
         both = [self.landmarks, other.landmarks]
         return Labels(pa.concat_tables(both, promote_options="default"), self.images)
+
+
+def read_labels(path: Path) -> Labels:
+    """Return the labels in a manifest, or in a table with a row for each landmark.
+
+    Raises:
+        CairnError: The file cannot be read, names no landmarks or images, has a landmark or an
+            image twice where a row is one, or says nothing of them.
+    """
+    table = read_table(path)
+    names = set(table.column_names)
+    if "landmark_id" not in names:
+        raise CairnError(
+            "the table has no column landmark_id",
+            where=path,
+            todo="it needs landmark_id (image_id too where a row is an image) and any of "
+            + ", ".join((*LANDMARK_TEXTS, *PLACE, *CREDIT_TEXTS)),
+        )
+    if not names & {*LANDMARK_TEXTS, *PLACE, *CREDIT_TEXTS}:
+        raise CairnError(
+            "the table says nothing of its landmarks",
+            where=path,
+            todo=f"it needs any of {', '.join((*LANDMARK_TEXTS, *PLACE, *CREDIT_TEXTS))}",
+        )
+    try:
+        table = typed(table)
+        check_places(table)
+        for name in ("image_id",) if "image_id" in names else ("landmark_id",):
+            check_unique(table[name], name)
+    except CairnError as error:
+        raise CairnError(error.what, where=f"{path}: {error.where}", todo=error.todo) from None
+    return Labels.of(table)
 
 
 def credit_of(row: Mapping[str, str | None]) -> Credit:

@@ -20,17 +20,17 @@ import pyarrow.compute as pc
 
 from cairn.columns import (
     NUMBERS,
-    OPTIONAL_TEXTS,
     REQUIRED,
     TEXTS,
-    as_numbers,
-    as_texts,
+    check_places,
+    check_unique,
     coded,
     filtered,
     read_table,
-    rows_text,
+    refuse,
     table_of,
     taken,
+    typed,
     write_table,
 )
 from cairn.domain import ROLES
@@ -221,18 +221,7 @@ def _typed(table: pa.Table) -> pa.Table:
         )
     if "label_space" not in table.column_names:
         table = table.append_column("label_space", pa.repeat(DEFAULT_LABEL_SPACE, table.num_rows))
-    for index, name in enumerate(table.column_names):
-        column = table[name]
-        if name in TEXTS and column.type != pa.string():
-            table = table.set_column(index, name, as_texts(column, name))
-        elif name in NUMBERS and column.type != NUMBERS[name]:
-            table = table.set_column(index, name, as_numbers(column, name))
-    for index, name in enumerate(table.column_names):
-        if name in OPTIONAL_TEXTS:
-            blank = pc.equal(table[name], "")
-            if pc.any(blank).as_py():
-                nothing = pa.scalar(None, pa.string())
-                table = table.set_column(index, name, pc.if_else(blank, nothing, table[name]))
+    table = typed(table)
     for name in ("landmark_id", "label_space"):
         index = table.column_names.index(name)
         table = table.set_column(index, name, table[name].fill_null(""))
@@ -244,27 +233,27 @@ def _checked(table: pa.Table) -> pa.Table:
     for name in ("image_id", "path", "role"):
         texts = table[name].fill_null("")
         empty = pc.or_(pc.equal(texts, ""), pc.utf8_is_space(texts))
-        _refuse(empty, f"column {name!r} has empty values")
+        refuse(empty, f"column {name!r} has empty values")
     known = pc.is_in(table["role"], pa.array(ROLES))
     if not pc.all(known).as_py():
         unknown = pc.unique(table["role"].filter(pc.invert(known))).to_pylist()
         todo = "; ".join(f"{role!r}: {nearest(role, ROLES)}" for role in unknown[:_SHOWN])
-        _refuse(pc.invert(known), f"unknown role{'s' * (len(unknown) > 1)}", todo)
-    _refuse_duplicates(table["image_id"])
+        refuse(pc.invert(known), f"unknown role{'s' * (len(unknown) > 1)}", todo)
+    check_unique(table["image_id"], "image_id")
     unlabelled = pc.equal(table["landmark_id"], "")
     bank = pc.equal(table["role"], "nonlandmark")
-    _refuse(
+    refuse(
         pc.and_(bank, pc.invert(unlabelled)),
         "images of the role nonlandmark must not name a landmark",
         "leave their landmark_id empty, or give them another role",
     )
     labelled_role = pc.is_in(table["role"], pa.array(("train", "gallery")))
-    _refuse(
+    refuse(
         pc.and_(labelled_role, unlabelled),
         "images of the roles train and gallery must name their landmark",
         "fill landmark_id, or make them role nonlandmark (the bank) or query",
     )
-    _refuse_wrong_places(table)
+    check_places(table)
     spaces = pc.unique(table["label_space"].filter(pc.invert(unlabelled))).to_pylist()
     if len(spaces) > 1:
         raise CairnError(
@@ -272,36 +261,6 @@ def _checked(table: pa.Table) -> pa.Table:
             todo="keep one label space per manifest, or map the landmarks to one",
         )
     return table
-
-
-def _refuse_wrong_places(table: pa.Table) -> None:
-    for name, most in (("latitude", 90), ("longitude", 180)):
-        if name in table.column_names:
-            inside = pc.less_equal(pc.abs(table[name]), float(most))  # false for nan
-            _refuse(
-                pc.invert(inside.fill_null(True)),
-                f"column {name!r} holds what is no number of degrees in [-{most}, {most}]",
-                "leave it empty where it is not known; minutes and seconds become fractions",
-            )
-
-
-def _refuse(mask: Any, what: str, todo: str = "") -> None:
-    if pc.any(mask).as_py():
-        raise CairnError(what, where=rows_text(mask), todo=todo)
-
-
-def _refuse_duplicates(image_ids: Any) -> None:
-    if len(pc.unique(image_ids)) == len(image_ids):  # quicker than count_distinct
-        return
-    counted = pc.value_counts(image_ids)
-    twice = counted.field("values").filter(pc.greater(counted.field("counts"), 1))
-    stands = "ids stand" if len(twice) > 1 else "id stands"
-    shown = ", ".join(repr(image_id) for image_id in twice[:_SHOWN].to_pylist())
-    raise CairnError(
-        f"{len(twice)} image {stands} twice or more: {shown}",
-        where=rows_text(pc.is_in(image_ids, twice)),
-        todo="an image has one row; make image_id unique",
-    )
 
 
 def _shared(column: Any) -> list[str]:

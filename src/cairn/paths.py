@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, overload
+from typing import Any, SupportsIndex, overload
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -43,10 +43,10 @@ class Paths(Sequence[Path]):
         return len(self._texts)
 
     @overload
-    def __getitem__(self, row: int) -> Path: ...
+    def __getitem__(self, row: SupportsIndex) -> Path: ...
     @overload
     def __getitem__(self, row: slice) -> Paths: ...
-    def __getitem__(self, row: int | slice) -> Path | Paths:
+    def __getitem__(self, row: SupportsIndex | slice) -> Path | Paths:
         if isinstance(row, slice):
             return self.take(range(len(self))[row])
         return self._root / str(self._texts[int(row)])

@@ -11,6 +11,7 @@ import typer
 from cairn.cli.output import Json, emit
 
 if TYPE_CHECKING:
+    from cairn.domain import Credit, Landmark
     from cairn.manifest import Manifest
     from cairn.scores import Report
 
@@ -50,9 +51,11 @@ def evaluate(
     if out is not None:
         require_absent(out)
     photographs: dict[str, str | Path] = {}
-    names: dict[str, str] = {}
+    landmarks: dict[str, Landmark] = {}
+    credits: dict[str, Credit] = {}
     counts: dict[str, int] | None = None
     if solution.suffix.lower() in (".parquet", ".pq") or _is_manifest(solution):
+        from cairn.labels import Labels, credits_by_path
         from cairn.manifest import Manifest
 
         if usage != "all":
@@ -65,7 +68,9 @@ def evaluate(
             raise CairnError(error.what, where=solution, todo=todo) from None
         queries = manifest.select("query")
         photographs = dict(zip(queries.image_ids, queries.paths, strict=True))
-        names = manifest.landmark_names
+        if out is not None:
+            landmarks = dict(Labels.of(manifest.table).by_id)
+            credits = credits_by_path(queries.table, queries.paths)
         if gallery is None and {"gallery", "train"} & set(manifest.roles):
             counts = _counts(manifest)
     else:
@@ -102,7 +107,8 @@ def evaluate(
             before=None if old is None else told(old),
             query_paths=photographs,
             gallery_counts=counts,
-            landmark_names=names,
+            landmarks=landmarks,
+            credits=credits,
             facts={"Submission": str(submission), "Solution": str(solution)},
             provenance=provenance(),
         )

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from cairn.errors import CairnError
-from cairn.gallery.rows import LABEL_TYPES, LANDMARK_COLUMNS, label_columns
+from cairn.gallery.rows import LABEL_TYPES, LANDMARK_COLUMNS, label_columns, label_names
 from cairn.gallery.versions import Entry, Version, changed, changing, commit
 from cairn.labels import Labels
 
@@ -74,8 +74,7 @@ def _num_known(base: Version, column: str, labels: pa.Table) -> int:
 
 def _described(base: Version, fragment: Any, labels: Labels) -> pa.Table:
     """Return the fragment's rows that change: their address, landmark and columns of labels."""
-    wanted = ("image_id", "landmark_id", "landmark_name", *LABEL_TYPES)
-    there = [name for name in wanted if name in base.dataset.schema.names]
+    there = [name for name in label_names() if name in base.dataset.schema.names]
     rows = fragment.scanner(columns=there, with_row_id=True).to_table()
     new = label_columns(rows["image_id"], rows["landmark_id"], labels)
     columns: dict[str, Any] = {}

@@ -162,6 +162,12 @@ def label_columns(image_ids: Any, landmark_ids: Any, labels: Labels) -> dict[str
     return found
 
 
+def label_names(*, images: bool = True) -> tuple[str, ...]:
+    """Return the columns that hold labels and whose they are, those of images where wanted."""
+    of_images = ("image_id", *IMAGE_COLUMNS) if images else ()
+    return ("landmark_id", *LANDMARK_COLUMNS, *of_images)
+
+
 def labels_in(rows: pa.Table) -> Labels:
     """Return the labels that rows of a gallery hold; columns that they lack say nothing.
 

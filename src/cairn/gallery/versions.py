@@ -25,14 +25,7 @@ import pyarrow.compute as pc
 
 from cairn.errors import CairnError, nearest
 from cairn.gallery.place import Place
-from cairn.gallery.rows import (
-    IMAGE_COLUMNS,
-    LANDMARK_COLUMNS,
-    MAX_ROWS_PER_FILE,
-    Facts,
-    content_key,
-    labels_in,
-)
+from cairn.gallery.rows import MAX_ROWS_PER_FILE, Facts, content_key, label_names, labels_in
 from cairn.labels import Labels
 from cairn.tables import DATASET_NAME, EmbeddingTable, lance_library
 
@@ -161,10 +154,9 @@ class Version:
 
     def labels(self, *, images: bool = True) -> Labels:
         """Return what is known of the landmarks and, in the order of the rows, of the images."""
-        of_images = ("image_id", *IMAGE_COLUMNS) if images else ()
-        wanted = ("landmark_id", *LANDMARK_COLUMNS, *of_images)
-        there = [name for name in wanted if name in self.dataset.schema.names]
-        return labels_in(self.dataset.to_table(columns=there))
+        there = set(self.dataset.schema.names)
+        names = [name for name in label_names(images=images) if name in there]
+        return labels_in(self.dataset.to_table(columns=names))
 
     def entry(self) -> Entry:
         """Return the line of the log that came with this version."""
