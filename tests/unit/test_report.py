@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from cairn.domain import Evidence, Prediction
+from cairn.domain import Credit, Evidence, Landmark, Prediction
 from cairn.errors import CairnError
 from cairn.evaluate import evaluate
 from cairn.pages import Thumbnails
@@ -117,8 +117,9 @@ def test_the_predictions_table_keeps_everything(written: Path) -> None:
     }
 
 
-def test_what_people_read_stands_in_table_and_page(tmp_path: Path, photos: Path) -> None:
+def test_what_people_read_stands_in_table_and_page(tmp_path: Path) -> None:
     """Links are links only where they lead to the web, and every text is escaped."""
+    Image.new("RGB", (30, 20), "#336699").save(tmp_path / "tower.jpg")
     credited = Evidence(
         *("g", "tower", "tower.jpg", 0.8, 0.0),
         *("A <u>", "https://creativecommons.org/licenses/by-sa/3.0/", "https://a.example/?a=1&b=2"),
@@ -138,14 +139,14 @@ def test_what_people_read_stands_in_table_and_page(tmp_path: Path, photos: Path)
         predictions=told,
         truth=truth,
         query_paths={"q1": "tower.jpg", "q2": "tower.jpg"},
-        photo_root=photos,
+        photo_root=tmp_path,
         picked=[picked],
         credits={"tower.jpg": Credit("Query Author", "CC0", "ftp://no.example")},
     ).read_text(encoding="utf-8")
     assert "tower &amp; mast · 48.8584, 2.2945 · " in html
     assert f'<a href="{page}" rel="noopener noreferrer">about it</a>' in html
     assert "javascript:" not in html
-    assert "ftp:" not in html.replace(escape("ftp://no.example"), "")
+    assert 'href="ftp' not in html
     assert (
         '<a href="https://a.example/?a=1&amp;b=2" rel="noopener noreferrer">A &lt;u&gt;</a>' in html
     )

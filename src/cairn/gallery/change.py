@@ -186,6 +186,7 @@ def _relabel(
         columns = {
             name: pa.array([value] * len(rows), LABEL_TYPES.get(name, pa.string()))
             for name, value in change.items()
+            if name in base.dataset.schema.names  # a column that is not there yet has no value
         }
         fragments.append(fragment.update_columns(pa.table({"_rowid": rows, **columns}))[0])
     entry = Entry(

@@ -17,7 +17,8 @@ from cairn.labels import Labels
 def describe(location: Path | str, labels: Labels, *, origin: str = "") -> Entry:
     """Put labels into a gallery where they know one of its landmarks or images; return its line.
 
-    What the labels say takes the place of what was there; what they do not know stays.
+    What the labels say takes the place of what was there; what they do not know stays. A gallery
+    made before there were columns of labels gets them first, in a version of its own.
 
     Args:
         location: The gallery.
@@ -40,6 +41,7 @@ def describe(location: Path | str, labels: Labels, *, origin: str = "") -> Entry
                 where=origin or base.place,
                 todo="landmark_id and image_id must be those of the gallery",
             )
+        base = _with_columns(base)
         fragments, landmarks, images = [], set(), 0
         for fragment in base.fragments:
             rows = _described(base, fragment, labels)
@@ -64,6 +66,27 @@ def describe(location: Path | str, labels: Labels, *, origin: str = "") -> Entry
             content=base.content_key,
         )
         return commit(base.place, base, changed(fragments, base.facts), entry)
+
+
+def _with_columns(base: Version) -> Version:
+    """Return the gallery with all columns of labels: a version of its own where some are missing.
+
+    Lance writes values only to columns that a version has.
+    """
+    if set(LABEL_TYPES) <= set(base.dataset.schema.names):
+        return base
+    entry = Entry(
+        0,
+        "describe",
+        {"columns": "added, empty"},
+        num_images=base.num_images,
+        num_landmarks=base.num_landmarks,
+        model=base.facts.fingerprint,
+        content=base.content_key,
+    )
+    fragments = [fragment.metadata for fragment in base.fragments]
+    made = commit(base.place, base, changed(fragments, base.facts), entry)
+    return Version.open(base.place, made.version)
 
 
 def _num_known(base: Version, column: str, labels: pa.Table) -> int:
