@@ -48,6 +48,7 @@ def main() -> None:
     parser.add_argument("--rows", type=int, help="in place of the preset's")
     parser.add_argument("--landmarks", type=int, help="in place of the preset's")
     parser.add_argument("--repeats", type=int, default=3, help="the best of so many counts")
+    parser.add_argument("--only", nargs="+", metavar="WORK", help="words of the works wanted")
     parser.add_argument("--folder", type=Path, help="for the files meanwhile")
     parser.add_argument("--child", nargs=2, metavar=("WORK", "FOLDER"), help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -79,6 +80,8 @@ def main() -> None:
         print(f"{'':34}{'seconds':>9}{'x pyarrow':>11}{'peak MB':>9}{'bytes/row':>11}")
         peer: dict[str, Any] = {}
         for work in WORKS:
+            if options.only and not any(word in work for word in options.only):
+                continue
             say(work)
             found = min((run(work, folder) for _ in range(options.repeats)),
                         key=lambda one: float(one["seconds"]))  # fmt: skip

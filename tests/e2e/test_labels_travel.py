@@ -13,7 +13,7 @@ import torch
 from typer.testing import CliRunner
 
 from cairn.checkpoint import save_model
-from cairn.cli import app
+from cairn.cli.app import app
 from cairn.config import ModelConfig, Preprocess
 from cairn.gallery import Gallery
 from cairn.manifest import Manifest

@@ -24,7 +24,10 @@ SMALL = {
         *("--batch", "4", "--processes", "2", "--steps", "1"),
     ],
     "doctor.py": ["--images", "400", "--dimension", "16", "--peer-rows", "100"],
-    "manifest.py": ["--rows", "2000", "--landmarks", "50", "--repeats", "1"],
+    "manifest.py": [
+        *("--rows", "2000", "--landmarks", "50", "--repeats", "1"),
+        *("--only", "Parquet", "fingerprint"),
+    ],
     "train.py": ["--side", "32", "--batch", "4", "--steps", "1", "--rounds", "1"],
 }
 

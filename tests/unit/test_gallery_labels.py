@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -186,13 +187,14 @@ def test_a_gallery_made_before_labels_opens_and_learns_them(
     assert loaded.about_images is None
     compact(gallery)
     assert "category" not in Version.open(Place(gallery)).dataset.schema.names
-    for change in (
+    changes: tuple[Callable[[], Entry], ...] = (
         lambda: rename_landmark(gallery, "n", "N"),
         lambda: merge_landmarks(gallery, "n", into="c"),
         lambda: remove_images(gallery, image_ids=["t2"]),
         lambda: add_embeddings(gallery, embedded(model, tmp_path / "m", "o1", 3), labels=full()),
         lambda: describe(gallery, full()),
-    ):
+    )
+    for change in changes:
         before = Gallery.load(gallery)
         change()
         after = Gallery.load(gallery)
