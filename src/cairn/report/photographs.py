@@ -99,7 +99,7 @@ class Photographs:
         has_pictures = len(figures) > 1 or prediction.image_id in self.query_paths
         text = " ".join(self._lines(case))
         if about is not None and (known := landmark_html(about)):
-            text = f"{text} {known}" if text else known
+            text = f"{known}<br>{text}" if text else known
         return (
             f'<li class="case"><h3><span class="verdict {kind}">{label}</span>{answer} '
             f'<span class="sum">confidence {prediction.confidence:.3f}</span></h3>'
