@@ -28,6 +28,7 @@ SMALL = {
         *("--rows", "2000", "--landmarks", "50", "--repeats", "1"),
         *("--only", "Parquet", "fingerprint"),
     ],
+    "fetch.py": ["--tars", "2", "--megabytes", "1", "--rows", "2000"],
     "train.py": ["--side", "32", "--batch", "4", "--steps", "1", "--rounds", "1"],
 }
 
