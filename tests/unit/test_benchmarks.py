@@ -27,6 +27,10 @@ SMALL = {
     "cleaning.py": ["--landmarks", "8", "--epochs", "0", "--seeds", "1", "--resamples", "0"],
     "doctor.py": ["--images", "400", "--dimension", "16", "--peer-rows", "100"],
     "split.py": ["--images", "2000", "--queries", "200"],
+    "manifest.py": [
+        *("--rows", "2000", "--landmarks", "50", "--repeats", "1"),
+        *("--only", "Parquet", "fingerprint"),
+    ],
     "fetch.py": ["--tars", "2", "--megabytes", "1", "--rows", "2000"],
     "train.py": ["--side", "32", "--batch", "4", "--steps", "1", "--rounds", "1"],
 }

@@ -101,7 +101,7 @@ def _rewritten(base: Version) -> Version:
         worn = [base.fragments]
     for group in worn:
         reader = base.dataset.scanner(fragments=group, scan_in_order=True).to_reader()
-        made = write_fragments(base.place, reader, base.facts)
+        made = write_fragments(base.place, reader, base.dataset.schema)
         # Rows are read in the order of their fragments' numbers: the new ones take the last of
         # the old numbers. Where all are new, Lance numbers them.
         if len(group) < len(base.fragments):

@@ -25,7 +25,8 @@ import pyarrow.compute as pc
 
 from cairn.errors import CairnError, nearest
 from cairn.gallery.place import Place
-from cairn.gallery.rows import MAX_ROWS_PER_FILE, Facts, content_key
+from cairn.gallery.rows import MAX_ROWS_PER_FILE, Facts, content_key, label_names, labels_in
+from cairn.labels import Labels
 from cairn.tables import DATASET_NAME, EmbeddingTable, lance_library
 
 FOREIGN = "unknown"
@@ -41,8 +42,8 @@ class Entry:
 
     Args:
         version: Its number.
-        operation: ``build``, ``add``, ``remove``, ``merge``, ``rename``, ``penalize``, ``reembed``,
-            ``compact``, ``rollback``, or ``FOREIGN``.
+        operation: ``build``, ``add``, ``remove``, ``merge``, ``rename``, ``describe``,
+            ``penalize``, ``reembed``, ``compact``, ``rollback``, or ``FOREIGN``.
         arguments: What the operation was given.
         num_images: Images since then; None where unknown.
         num_landmarks: Landmarks since then.
@@ -151,6 +152,12 @@ class Version:
         found = zip(*(pairs[name].to_pylist() for name in columns), strict=True)
         return {landmark: name for landmark, name in found if name}
 
+    def labels(self, *, images: bool = True) -> Labels:
+        """Return what is known of the landmarks and, in the order of the rows, of the images."""
+        there = set(self.dataset.schema.names)
+        names = [name for name in label_names(images=images) if name in there]
+        return labels_in(self.dataset.to_table(columns=names))
+
     def entry(self) -> Entry:
         """Return the line of the log that came with this version."""
         return read_entry(self.dataset, self.number)
@@ -169,20 +176,22 @@ def changing(location: Path | str) -> Iterator[Version]:
         yield Version.open(place)
 
 
-def write_fragments(place: Place, data: Any, facts: Facts, *, first: bool = False) -> list[Any]:
+def write_fragments(
+    place: Place, data: Any, schema: pa.Schema, *, first: bool = False
+) -> list[Any]:
     """Write rows to new data files, which no version has yet; return their fragments.
 
     Args:
         place: The gallery.
         data: A table or a reader of batches.
-        facts: What holds for the rows.
+        schema: Theirs.
         first: There is no version yet.
     """
     lance = lance_library()
     fragments: list[Any] = lance.fragment.write_fragments(
         data,
         place.uri(DATASET_NAME),
-        schema=facts.schema(),
+        schema=schema,
         mode="create" if first else "overwrite",
         max_rows_per_file=MAX_ROWS_PER_FILE,
         storage_options=place.options,
