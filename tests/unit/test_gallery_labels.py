@@ -27,9 +27,10 @@ from cairn.gallery import (
     rename_landmark,
     rollback,
 )
+from cairn.gallery.entries import Entry
 from cairn.gallery.place import Place
 from cairn.gallery.rows import LABEL_TYPES, Facts
-from cairn.gallery.versions import Entry, Version, commit
+from cairn.gallery.versions import Version, commit
 from cairn.labels import Labels
 from cairn.model import build
 from cairn.recognize import recognize_table

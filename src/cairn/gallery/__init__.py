@@ -10,11 +10,11 @@ if TYPE_CHECKING:
     from cairn.gallery.change import merge_landmarks, remove_images, rename_landmark
     from cairn.gallery.compaction import Compacted, compact
     from cairn.gallery.describing import describe
+    from cairn.gallery.entries import Entry
     from cairn.gallery.gallery import Gallery, require_gallery
     from cairn.gallery.history import log, rollback, tag, untag
     from cairn.gallery.penalize import keep_penalty
     from cairn.gallery.reembedding import reembed
-    from cairn.gallery.versions import Entry
 
 __all__ = [
     "Compacted",
@@ -45,7 +45,7 @@ _MODULES = {
     "history": ("log", "rollback", "tag", "untag"),
     "penalize": ("keep_penalty",),
     "reembedding": ("reembed",),
-    "versions": ("Entry",),
+    "entries": ("Entry",),
 }
 
 

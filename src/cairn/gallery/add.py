@@ -13,18 +13,11 @@ import pyarrow.compute as pc
 
 from cairn.embed import BATCH_SIZE, embed
 from cairn.errors import CairnError
+from cairn.gallery.entries import Entry
 from cairn.gallery.gallery import model_name, require_known, require_landmarks
 from cairn.gallery.penalties import follow
 from cairn.gallery.rows import arrow_rows, content_key
-from cairn.gallery.versions import (
-    Entry,
-    Version,
-    changed,
-    changing,
-    commit,
-    numbered,
-    write_fragments,
-)
+from cairn.gallery.versions import Version, changed, changing, commit, numbered, write_fragments
 from cairn.labels import Labels
 from cairn.manifest import Manifest
 from cairn.progress import say

@@ -17,9 +17,10 @@ import pyarrow.compute as pc
 
 from cairn.domain import Landmark
 from cairn.errors import CairnError
+from cairn.gallery.entries import Entry
 from cairn.gallery.penalties import follow
 from cairn.gallery.rows import LABEL_TYPES, content_key
-from cairn.gallery.versions import Entry, Version, changed, changing, commit
+from cairn.gallery.versions import Version, changed, changing, commit
 from cairn.tables import EmbeddingTable, lance_library
 
 _SHOWN = 3

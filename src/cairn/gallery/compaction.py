@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from cairn.errors import CairnError
+from cairn.gallery.entries import Entry
 from cairn.gallery.gallery import model_name
 from cairn.gallery.place import Item
 from cairn.gallery.rows import MAX_ROWS_PER_FILE
-from cairn.gallery.versions import Entry, Version, changing, commit, write_fragments
+from cairn.gallery.versions import Version, changing, commit, write_fragments
 from cairn.tables import lance_library
 
 KEEP_DAYS = 14.0

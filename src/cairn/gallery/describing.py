@@ -9,8 +9,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from cairn.errors import CairnError
+from cairn.gallery.entries import Entry
 from cairn.gallery.rows import LABEL_TYPES, LANDMARK_COLUMNS, label_columns, label_names
-from cairn.gallery.versions import Entry, Version, changed, changing, commit
+from cairn.gallery.versions import Version, changed, changing, commit
 from cairn.labels import Labels
 
 

@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 
 from cairn.domain import Landmark
 from cairn.errors import CairnError
+from cairn.gallery.entries import Entry
 from cairn.gallery.penalties import MODEL_KEY, make_penalty, read_penalty, write_penalty
 from cairn.gallery.place import Place
 from cairn.gallery.rows import (
@@ -29,7 +30,7 @@ from cairn.gallery.rows import (
     content_key,
     labels_in,
 )
-from cairn.gallery.versions import Entry, Version, commit, require_absent, write_fragments
+from cairn.gallery.versions import Version, commit, require_absent, write_fragments
 from cairn.labels import Labels
 from cairn.tables import EmbeddingTable, lance_library
 

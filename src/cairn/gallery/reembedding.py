@@ -10,11 +10,12 @@ from cairn.checkpoint import model_fingerprint
 from cairn.embed import BATCH_SIZE, embed
 from cairn.errors import CairnError
 from cairn.gallery.add import discard
+from cairn.gallery.entries import Entry
 from cairn.gallery.gallery import model_name
 from cairn.gallery.penalties import bank_key, keep, read_bank, write_bank
 from cairn.gallery.place import Place
 from cairn.gallery.rows import Facts, arrow_rows, content_key
-from cairn.gallery.versions import Entry, changing, commit, numbered, write_fragments
+from cairn.gallery.versions import changing, commit, numbered, write_fragments
 from cairn.manifest import Manifest
 from cairn.progress import say
 from cairn.tables import EmbeddingTable, lance_library, require_same_model
