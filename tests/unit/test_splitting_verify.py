@@ -95,6 +95,27 @@ def test_manifests_of_a_bank_and_of_another_label_space(tmp_path: Path) -> None:
         verify_evaluation(["q"], bank=tmp_path / "none")
 
 
+def test_a_file_has_many_relative_paths(tmp_path: Path) -> None:
+    rows = (("q", "a", "query"), ("t", "a", "train"), ("b", "", "nonlandmark"))
+    same = f"../{tmp_path.name}/q.png"
+    found = verify_split(manifest_of(tmp_path, *rows, path=["q.png", same, "b.png"]))
+    assert [(one.kind, one.examples) for one in found.leaks] == [("same-path", (("q", "t"),))]
+    queries = manifest_of(tmp_path, *rows[:1])
+    table_of("x", root=f"{tmp_path}/photos/..").write(tmp_path / "bank")
+    queries = manifest_of(tmp_path, *rows[:1], path=["photos/../x.png"])
+    found, _ = verify_evaluation(queries.image_ids, queries, bank=tmp_path / "bank")
+    assert [(one.kind, one.examples) for one in found.leaks] == [("same-path", (("q", "x"),))]
+
+
+def test_a_column_part_of_another_s_making_is_not_ours(tmp_path: Path) -> None:
+    assert not verify_split(manifest_of(tmp_path, *PLAIN, part=["1", "2", "1", None])).findings
+    ours = ["query", "query-nonlandmark", "bank", None]
+    found = verify_split(manifest_of(tmp_path, *PLAIN, part=ours))
+    assert [(one.kind, one.examples) for one in found.leaks] == [
+        ("part", (("t", ""), ("b", "")))
+    ]
+
+
 def test_links_are_one_file_and_missing_files_are_counted(tmp_path: Path) -> None:
     for name in ("q", "t"):
         (tmp_path / f"{name}.png").write_text(name)

@@ -62,12 +62,13 @@ def side_of(manifest: Manifest, name: str, *, roles: Sequence[str] = ()) -> Side
 def files_of(manifest: Manifest) -> Any:
     """Return (N,) paths, equal where two rows name one file, without ``.``, ``..`` and ``//``.
 
-    Absolute where any path is, else relative to the manifest's folder; links stay as named.
+    Absolute where any path is or leads out of the manifest's folder, else relative to it; links
+    stay as named.
     """
-    paths = _whole(manifest.table["path"])
-    if pc.any(pc.starts_with(paths, "/")).as_py():
+    paths = _mended(_whole(manifest.table["path"]))
+    if pc.any(pc.match_substring_regex(paths, r"^(/|\.\.)")).as_py():
         return _absolute(paths, manifest.root)
-    return _mended(paths)
+    return paths
 
 
 def _absolute(paths: Any, root: Path) -> Any:
@@ -188,7 +189,7 @@ def _table_dataset(path: Path) -> Any:
 def _of_dataset(dataset: Any, name: str) -> Side:
     rows = dataset.to_table(columns=["image_id", "landmark_id", "path"])
     ids, landmarks, files = (_whole(rows[column].cast(pa.string())) for column in rows.column_names)
-    return Side(name, ids, landmarks, files)
+    return Side(name, ids, landmarks, _mended(files))
 
 
 def _label_space(table: Any) -> str:

@@ -24,7 +24,7 @@ from cairn.progress import track
 from cairn.splitting.findings import SHOWN, Finding, Verification
 from cairn.splitting.groups import GROUP_COLUMN, bond_values, pictures
 from cairn.splitting.sides import Side, files_of, gallery_role, sums_of
-from cairn.splitting.split import PART_COLUMN, ROLE_OF, TRUTH_COLUMN
+from cairn.splitting.split import PART_COLUMN, PARTS, ROLE_OF, TRUTH_COLUMN
 
 _WORDS = {
     "same-id": "whose id stands in",
@@ -199,7 +199,9 @@ def _truths(manifest: Manifest, query: Any, known: Any, shown: int) -> list[Find
     findings = []
     if PART_COLUMN in table.column_names:
         parts = table[PART_COLUMN].combine_chunks().cast(pa.string())
-        findings += _parts(ids, landmarks, parts, table, known, shown)
+        said = pc.all(pc.is_in(parts.drop_null(), pa.array(PARTS))).as_py()
+        if said or TRUTH_COLUMN in table.column_names:  # else a column of someone else's
+            findings += _parts(ids, landmarks, parts, table, known, shown)
     if pc.any(known).as_py():
         reference = landmarks.filter(pc.equal(table["role"], gallery_role(manifest)))
         asked = pc.and_(query, pc.not_equal(landmarks, ""))
