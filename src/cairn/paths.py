@@ -72,7 +72,7 @@ class Paths(Sequence[Path]):
         return Paths(taken(self._texts, pa.array(rows, pa.int64())), self._root)
 
     def _absolute(self) -> pa.ChunkedArray:
-        return _under(self._texts, self._root)
+        return under(self._texts, self._root)
 
 
 def relocated(texts: pa.ChunkedArray, root: Path, folder: Path) -> pa.ChunkedArray:
@@ -83,7 +83,7 @@ def relocated(texts: pa.ChunkedArray, root: Path, folder: Path) -> pa.ChunkedArr
     is_odd = pc.or_(pc.starts_with(texts, "/"), pc.match_substring(texts, ".."))
     if root == folder and not pc.any(is_odd).as_py():
         return texts
-    chunks = [_normal(chunk) for chunk in _under(texts, root).chunks]
+    chunks = [normal(chunk) for chunk in under(texts, root).chunks]
     paths = pa.chunked_array(chunks, pa.string())
     prefix = os.path.join(folder, "")  # noqa: PTH118 (ends in a separator)
     inside = pc.starts_with(paths, prefix)
@@ -92,17 +92,17 @@ def relocated(texts: pa.ChunkedArray, root: Path, folder: Path) -> pa.ChunkedArr
     return pc.if_else(inside, pc.utf8_slice_codeunits(paths, start=len(prefix)), paths)
 
 
-def _normal(paths: Any) -> Any:
-    """Return an array of absolute paths as `os.path.normpath` gives each."""
+def normal(paths: Any) -> Any:
+    """Return an array of paths as `os.path.normpath` gives each, asked only where it matters."""
     not_plain = pc.match_substring_regex(paths, _NOT_PLAIN)
     if not pc.any(not_plain).as_py():
         return paths
-    normal = [os.path.normpath(path) for path in paths.filter(not_plain).to_pylist()]
-    return pc.replace_with_mask(paths, not_plain, pa.array(normal, pa.string()))
+    mended = [os.path.normpath(path) for path in paths.filter(not_plain).to_pylist()]
+    return pc.replace_with_mask(paths, not_plain, pa.array(mended, pa.string()))
 
 
-def _under(texts: pa.ChunkedArray, root: Path) -> Any:
-    """Return the texts with ``root`` before those that are relative."""
+def under(texts: Any, root: Path) -> Any:
+    """Return a column or array of paths with ``root`` before those that are relative."""
     is_absolute = pc.starts_with(texts, "/")
     prefix = pc.if_else(is_absolute, "", os.path.join(root, ""))  # noqa: PTH118 (ends in one)
     return pc.binary_join_element_wise(prefix, texts, "")

@@ -111,9 +111,7 @@ def test_a_column_part_of_another_s_making_is_not_ours(tmp_path: Path) -> None:
     assert not verify_split(manifest_of(tmp_path, *PLAIN, part=["1", "2", "1", None])).findings
     ours = ["query", "query-nonlandmark", "bank", None]
     found = verify_split(manifest_of(tmp_path, *PLAIN, part=ours))
-    assert [(one.kind, one.examples) for one in found.leaks] == [
-        ("part", (("t", ""), ("b", "")))
-    ]
+    assert [(one.kind, one.examples) for one in found.leaks] == [("part", (("t", ""), ("b", "")))]
 
 
 def test_links_are_one_file_and_missing_files_are_counted(tmp_path: Path) -> None:

@@ -8,7 +8,6 @@ Legend of shapes: N images.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +19,7 @@ import pyarrow.compute as pc
 from cairn.columns import TABLE_SUFFIXES
 from cairn.errors import CairnError
 from cairn.manifest import Manifest
+from cairn.paths import normal, under
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,7 +53,7 @@ def side_of(manifest: Manifest, name: str, *, roles: Sequence[str] = ()) -> Side
         name,
         _whole(table["image_id"]),
         _whole(table["landmark_id"]),
-        _absolute(_whole(table["path"]), manifest.root),
+        normal(under(_whole(table["path"]), manifest.root)),
         None if sums is None else pc.ascii_lower(sums),
         _label_space(table),
     )
@@ -65,27 +65,10 @@ def files_of(manifest: Manifest) -> Any:
     Absolute where any path is or leads out of the manifest's folder, else relative to it; links
     stay as named.
     """
-    paths = _mended(_whole(manifest.table["path"]))
+    paths = normal(_whole(manifest.table["path"]))
     if pc.any(pc.match_substring_regex(paths, r"^(/|\.\.)")).as_py():
-        return _absolute(paths, manifest.root)
+        return normal(under(paths, manifest.root))
     return paths
-
-
-def _absolute(paths: Any, root: Path) -> Any:
-    prefix = os.path.join(root, "")  # noqa: PTH118 (ends in a separator)
-    relative = pc.invert(pc.starts_with(paths, "/"))
-    joined = pc.if_else(relative, pc.binary_join_element_wise(prefix, paths, ""), paths)
-    return _mended(joined)
-
-
-def _mended(paths: Any) -> Any:
-    """Return paths as os.path.normpath gives them, which is asked only where it may matter."""
-    odd = pc.or_(pc.match_substring(paths, "//"), pc.match_substring(paths, "/."))
-    odd = pc.or_(odd, pc.or_(pc.starts_with(paths, "."), pc.ends_with(paths, "/")))
-    if not pc.any(odd).as_py():
-        return paths
-    mended = [os.path.normpath(path) for path in paths.filter(odd).to_pylist()]
-    return pc.replace_with_mask(paths, odd, pa.array(mended, pa.string()))
 
 
 def sums_of(manifest: Manifest) -> Any | None:
@@ -189,7 +172,7 @@ def _table_dataset(path: Path) -> Any:
 def _of_dataset(dataset: Any, name: str) -> Side:
     rows = dataset.to_table(columns=["image_id", "landmark_id", "path"])
     ids, landmarks, files = (_whole(rows[column].cast(pa.string())) for column in rows.column_names)
-    return Side(name, ids, landmarks, _mended(files))
+    return Side(name, ids, landmarks, normal(files))
 
 
 def _label_space(table: Any) -> str:
