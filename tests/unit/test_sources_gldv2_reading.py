@@ -143,6 +143,17 @@ def test_ignored_images_are_no_bank(folder: Path, made: SmallGldv2) -> None:
     assert set(found.manifest.image_ids) == set(none[1:])
 
 
+def test_ignored_images_are_no_queries(folder: Path, made: SmallGldv2) -> None:
+    image = next(iter(made.test))
+    solution = folder / "ground_truth" / "recognition_solution_v2.1.csv"
+    lines = [f"{one.rpartition(',')[0]},Ignored" if one.startswith(image) else one
+             for one in solution.read_text().splitlines()]  # fmt: skip
+    solution.write_text("\n".join(lines) + "\n")
+    found = read_gldv2(folder, choose("clean,test"))
+    assert set(found.manifest.select("query").image_ids) == set(made.test) - {image}
+    assert any("1 images of test are ignored by recognition" in note for note in found.notes)
+
+
 @pytest.mark.parametrize("share", [0.0, -1.0, 1.1])
 def test_shares_that_are_none(share: float) -> None:
     with pytest.raises(CairnError, match=r"lies in \(0, 1\]"):

@@ -160,12 +160,12 @@ class _Reading:
                 )
         queries: list[str] = []
         if wants_queries:
-            queries = [i for i in truth if i not in bank]
-            if self._index is not None:
-                ignored = sum(truth[i].usage == IGNORED for i in queries)
-                queries = [i for i in queries if truth[i].usage != IGNORED]
-                if ignored:
-                    self.notes.append(f"{ignored:,} images of test are ignored by retrieval")
+            asked = [i for i in truth if i not in bank]
+            queries = [i for i in asked if truth[i].usage != IGNORED]
+            ignored = len(asked) - len(queries)
+            if ignored:
+                task = "recognition" if self._index is None else "retrieval"
+                self.notes.append(f"{ignored:,} images of test are ignored by {task}")
         ids = [*queries, *(image for image in recognition if image in bank)]
         several = sum(len(truth[image].landmarks) > 1 for image in queries)
         if several:
