@@ -44,6 +44,12 @@ def test_offsets_lead_to_the_bytes(tmp_path: Path) -> None:
     assert [(m.key, data[m.offset : m.offset + m.size]) for m in members] == photographs
 
 
+def test_a_file_that_stands_twice_refuses_the_tar(tmp_path: Path) -> None:
+    path = tar_with(tmp_path / "x.tar", entry(GOOD, size=3), entry(f"./{GOOD}", size=4))
+    with pytest.raises(BadTarError, match="stands in it twice"):
+        listed(path)
+
+
 @pytest.mark.parametrize("format", [tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])
 def test_folders_and_a_leading_dot_are_usual(tmp_path: Path, format: int) -> None:
     folders = [entry(name, tarfile.DIRTYPE) for name in (".", "./0", "0/1", "./0/1/2")]

@@ -60,10 +60,10 @@ def list_members(
         max_members: Of the tar.
 
     Raises:
-        BadTarError: A member is refused, is no plain file, or is too large; or the tar is cut off
+        BadTarError: A member is refused, is no plain file, stands twice, or is too large; or the tar is cut off
             or damaged, with the byte where.
     """
-    found: list[Member] = []
+    found: dict[str, Member] = {}
     size = path.stat().st_size
     number = 0
     try:
@@ -82,7 +82,9 @@ def list_members(
                     raise _refused(info, path, what)
                 if info.offset_data + info.size > size:
                     raise _cut(path, size, f"within {info.name!r}")
-                found.append(Member(key, info.offset_data, info.size))
+                if key in found:
+                    raise _refused(info, path, "stands in it twice")
+                found[key] = Member(key, info.offset_data, info.size)
             end = archive.offset
     except tarfile.ReadError as error:
         if number:
@@ -97,7 +99,7 @@ def list_members(
         raise _cut(path, size, f"after member {number}, without the mark of its end")
     if any(mark):
         raise BadTarError(f"the tar is damaged at byte {end:,}", where=path, todo=_TODO)
-    return found
+    return list(found.values())
 
 
 _TODO = "delete it, and give the same command again; if it comes again so, tell its publisher"
