@@ -117,6 +117,24 @@ def test_an_address_that_is_none(tmp_path: Path) -> None:
         download(Client(), "nonsense", tmp_path / "x")
 
 
+def test_a_server_without_ranges_that_always_cuts_ends_patience(
+    server: FileServer, tmp_path: Path
+) -> None:
+    server.files[NAME] = random.Random(1).randbytes(3_000_000)
+    server.always[NAME] = Trick(cut_after=2_000_000, ignore_range=True)
+    asking = Asking(server, tmp_path, patience=Patience(attempts=3))
+    tries = 0
+
+    def count(_: float) -> None:
+        nonlocal tries
+        tries += 1
+        assert tries < 10, "the same bytes again are no progress"
+
+    asking.client._wait = count
+    with pytest.raises(UnreachableError, match="given up after 3 tries"):
+        asking.get()
+
+
 def test_a_cut_connection_goes_on_where_it_was_cut(server: FileServer, tmp_path: Path) -> None:
     server.tricks[NAME] = [CUT, Trick(cut_after=100_000)]
     asking = Asking(server, tmp_path)

@@ -59,6 +59,7 @@ def download(
             return part.finish()
         sums.append(found)
         part.restart()
+        part.reached = 0
         if again:
             client.told(f"{url}: MD5 {found}, expected {md5}; fetched again from the start")
     part.discard()
@@ -131,16 +132,14 @@ def _attempt(client: Client, url: str, part: _Part) -> None:
         if start == 0:
             part.restart()
         part.belongs_to(etag)
-        received = 0
         with part.appending() as write:
             try:
                 for chunk in client.chunks(response):
                     write(chunk)
-                    received += len(chunk)
             except Transient as fault:
-                raise Transient(fault.reason, received=received) from None
+                raise Transient(fault.reason, received=part.news()) from None
         if total is not None and part.size != total:
-            what = f"cut off after {part.size:,} of {total:,} bytes"
+            what, received = f"cut off after {part.size:,} of {total:,} bytes", part.news()
             if part.size > total:
                 part.restart()
                 what = "longer than the server said"
@@ -169,6 +168,7 @@ class _Part:
         self._digest = hashlib.md5(usedforsecurity=False)
         self.size = 0
         self._told = 0
+        self.reached = 0
         self.etag = ""
 
     def resume(self) -> int:
@@ -187,6 +187,12 @@ class _Part:
             self.size = on_disk
         self._tell()
         return self.size
+
+    def news(self) -> int:
+        """Return how many bytes more than ever before are there; the same ones again are none."""
+        more = max(self.size - self.reached, 0)
+        self.reached += more
+        return more
 
     def restart(self) -> None:
         """Throw away what is there."""
