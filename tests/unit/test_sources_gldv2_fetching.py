@@ -132,6 +132,15 @@ def test_tars_may_stay_and_are_checked_when_met_again(job: Job, original: SmallG
     assert job.tree() == expected(original, original.clean)
 
 
+def test_tars_that_were_to_stay_outlive_a_call_without_keep_tars(job: Job) -> None:
+    job.run(keep_tars=True)
+    job.run()
+    assert (job.folder / "tars" / TAR).is_file()
+    Job(job.server, job.folder, "clean,index", only="0-1").run()
+    assert (job.folder / "tars" / TAR).is_file()
+    assert not (job.folder / "tars" / "index").exists()
+
+
 def test_smaller_photographs_while_unpacking(job: Job, original: SmallGldv2) -> None:
     bad = sorted(original.clean)[0]
     photographs = {i: original.photographs[i] for i in sorted(original.train)}
@@ -425,8 +434,8 @@ def test_the_ledger_says_what_it_should(job: Job) -> None:
     lines = [json.loads(line) for line in (job.folder / "ledger.jsonl").read_text().splitlines()]
     assert lines[0] == {"format": 1, "size": None}
     assert {line["tar"] for line in lines[1:]} == {TAR, "train/images_001.tar"}
-    wanted = {"tar", "subset", "images", "bytes", "left_out", "unreadable", "md5", "time"}
-    assert set(lines[1]) == wanted
+    wanted = {"tar", "subset", "images", "bytes", "left_out", "unreadable", "md5", "kept"}
+    assert set(lines[1]) == wanted | {"time"}
     (job.folder / "ledger.jsonl").write_text('{"format": 1, "size": null}\n{"tar": 3}\n')
     with pytest.raises(CairnError, match="line of the ledger is damaged"):
         job.plan()

@@ -25,7 +25,7 @@ from cairn.fetch.ledger import Ledger, only_one
 from cairn.fetch.meter import Meter
 from cairn.fetch.tars import Member, list_members
 from cairn.sources.gldv2.finished import Finished, begin, line_of
-from cairn.sources.gldv2.layout import checksum_name, member_key
+from cairn.sources.gldv2.layout import checksum_name, member_key, tar_name
 from cairn.sources.gldv2.plan import TAR_FOLDER, File, Plan, Tar
 from cairn.sources.gldv2.subsets import as_numbers, subset_ids
 from cairn.sources.gldv2.unpacking import MAX_MEMBER_BYTES, unpack
@@ -174,6 +174,7 @@ class _Job:
                 left_out=len(members) - len(kept),
                 unreadable=sorted(done.unreadable.items()),
                 md5=md5,
+                kept=self._plan.keep_tars,
             )
         )
         if not self._plan.keep_tars:
@@ -198,11 +199,12 @@ class _Job:
         return [member for member, kept in zip(members, there, strict=True) if kept]
 
     def _delete_finished(self) -> None:
-        """Delete tars that a crash left after they were finished."""
+        """Delete tars that a crash left after they were finished, but none that was to stay."""
         plan = self._plan
         done = Finished.of(self._folder)
         for split in plan.choice.splits:
             for number in plan.choice.tars(split):
                 path = self._folder / TAR_FOLDER / split.name / f"images_{number:03d}.tar"
-                if done.has(split.name, number, plan.choice.subset):
+                kept = tar_name(split.name, number) in done.kept
+                if done.has(split.name, number, plan.choice.subset) and not kept:
                     path.unlink(missing_ok=True)

@@ -30,6 +30,7 @@ class Finished:
         subset_of: The training set that a tar was unpacked for, "" for other splits, by its name.
         num_images: Photographs that were unpacked, by tar.
         unreadable: Image id and reason of those that were left out.
+        kept: Tars that were to stay once they were unpacked.
     """
 
     size: int | None
@@ -37,6 +38,7 @@ class Finished:
     subset_of: dict[str, str]
     num_images: dict[str, int]
     unreadable: dict[str, str]
+    kept: set[str]
 
     @classmethod
     def of(cls, folder: Path) -> Finished:
@@ -49,7 +51,7 @@ class Finished:
         lines = ledger.read()
         if lines and lines[0].get("format") != _FORMAT:
             raise CairnError("this ledger was written by another version", where=ledger.path)
-        found = cls(lines[0].get("size") if lines else None, bool(lines), {}, {}, {})
+        found = cls(lines[0].get("size") if lines else None, bool(lines), {}, {}, {}, set())
         for number, line in enumerate(lines[1:], 2):
             try:
                 name, subset = line["tar"], line["subset"]
@@ -58,6 +60,7 @@ class Finished:
                 found.subset_of[name] = subset
                 found.num_images[name] = int(line["images"])
                 found.unreadable.update(dict(line["unreadable"]))
+                (found.kept.add if line.get("kept") else found.kept.discard)(name)
             except (KeyError, TypeError, ValueError):
                 raise CairnError(
                     "this line of the ledger is damaged",
