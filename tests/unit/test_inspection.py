@@ -146,6 +146,15 @@ def test_a_rerun_goes_on_where_a_broken_one_stopped(
     assert len(opened) == 70 - 32
 
 
+def test_a_kill_within_the_first_part_leaves_nothing_in_the_way(tmp_path: Path) -> None:
+    paths = saved(tmp_path / "photos", [scene(0)])
+    kept = tmp_path / "out.partial"
+    kept.mkdir()
+    (kept / ".part-000001-7.parquet.7.tmp").write_bytes(b"torn")
+    assert look_at(paths, partial=kept).num_recalled == 0
+    assert look_at(paths, partial=kept).num_recalled == 1
+
+
 def test_only_changed_files_are_looked_at_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

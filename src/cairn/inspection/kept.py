@@ -150,7 +150,8 @@ def _files(place: Path) -> list[Path]:
         whole = place / LOOKS_NAME
         parts = sorted(place.glob("part-*.parquet"), reverse=True)
         files = parts + ([whole] if whole.is_file() else [])
-        if not files and any(place.iterdir()):
+        others = (path for path in place.iterdir() if not path.name.startswith("."))
+        if not files and any(others):  # a kill may have left a part that was being written
             raise CairnError(
                 "no looks at photographs in this folder",
                 where=place,
