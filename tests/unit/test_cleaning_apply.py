@@ -114,6 +114,26 @@ def test_an_edited_table_is_carried_out(place: Path) -> None:
     assert {line["told_by"] for line in ledger} == {"yes"}
 
 
+def test_what_is_said_of_a_landmark_follows_the_label(place: Path) -> None:
+    path = place / "manifest.parquet"
+    table = Manifest.read(path).table
+    rows = table.num_rows
+    said = ["arch"] * 3 + ["bridge"] * 3 + [None] * 2 + ["bridge"]
+    pages = [text and f"https://example.org/{text}" for text in said]
+    table = table.append_column("category", [said]).append_column("landmark_url", [pages])
+    path.unlink()
+    Manifest(table, place).write(path)
+    edit(place, a2={"apply": "yes", "to_landmark_id": "c"}, b1={"apply": "yes",
+         "kind": "nonlandmark"}, n1={"apply": "yes", "kind": "relabel"})  # fmt: skip
+    applied(place, kinds=["relabel"])
+    new = Manifest.read(place / "cleaned.parquet").table
+    assert new.num_rows == rows
+    expected = ["bridge", None, "arch", None, "bridge", "bridge", "arch", None, "bridge"]
+    assert new["category"].to_pylist() == expected
+    pages = [text and f"https://example.org/{text}" for text in expected]
+    assert new["landmark_url"].to_pylist() == pages
+
+
 def test_leave_bank_takes_it_out(place: Path) -> None:
     found, ledger = applied(place, kinds=["leave bank"])
     assert "n1" not in found

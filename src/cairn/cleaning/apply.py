@@ -18,6 +18,7 @@ import pyarrow as pa
 from cairn.cleaning.rule import APPLIED, KINDS
 from cairn.columns import read_table, write_table
 from cairn.errors import CairnError, nearest
+from cairn.labels import LANDMARK_TEXTS, Labels
 from cairn.manifest import Manifest
 from cairn.runs import provenance, read_json, require_absent, write_json
 
@@ -53,9 +54,9 @@ def apply_suggestions(
     """Write the manifest with the chosen changes to ``out``; the old one stays as it is.
 
     Carried out are rows with yes in the column apply, and of those with nothing there the ones of
-    the ``kinds`` and confidence given. ``relabel`` gives a photograph another landmark (one of the
-    bank becomes a training photograph), ``drop`` and ``leave bank`` take it out, ``nonlandmark``
-    moves it to the bank.
+    the ``kinds`` and confidence given. ``relabel`` gives a photograph another landmark, with the
+    name and what else is said of that one (a photograph of the bank becomes one of training),
+    ``drop`` and ``leave bank`` take it out, ``nonlandmark`` moves it to the bank.
 
     Args:
         folder: What `clean` wrote, edited or not.
@@ -84,7 +85,6 @@ def apply_suggestions(
             todo="write yes into its column apply, or give --kinds (and --min-confidence)",
         )
     changed, lines = _changed(manifest, chosen, folder / "suggestions.csv")
-    changed.write(out)
     write_table(pa.Table.from_pylist(lines), ledger)
     counts = dict(Counter(line["kind"] for line in lines))
     write_json(
@@ -100,6 +100,7 @@ def apply_suggestions(
             "provenance": provenance(),
         },
     )
+    changed.write(out)  # last: where it is, its ledger is
     return Applied(out, ledger, counts, len(changed))
 
 
@@ -186,9 +187,11 @@ def _changed(
     """Return the new manifest and the lines of the ledger."""
     row_of = {image_id: row for row, image_id in enumerate(manifest.image_ids)}
     landmarks, roles = list(manifest.landmark_ids), list(manifest.roles)
-    names = manifest.landmark_names
-    columns = manifest.table.column_names
-    titles = manifest.table["landmark_name"].to_pylist() if "landmark_name" in columns else None
+    known = Labels.of(manifest.table).landmarks
+    said = {name: known[name].to_pylist() for name in LANDMARK_TEXTS}
+    said_of = {one: at for at, one in enumerate(known["landmark_id"].to_pylist())}
+    columns = [name for name in LANDMARK_TEXTS if name in manifest.table.column_names]
+    texts = {name: manifest.table[name].to_pylist() for name in columns}
     removed, lines = set(), []
     for change in chosen:
         where = f"{path}, row {change['row']} ({change['image_id']})"
@@ -210,8 +213,9 @@ def _changed(
             landmarks[row], roles[row] = "", "nonlandmark"
         else:
             removed.add(row)
-        if titles is not None:
-            titles[row] = names.get(landmarks[row])
+        at = said_of.get(landmarks[row])
+        for name in columns:
+            texts[name][row] = None if at is None else said[name][at]
         gone = row in removed
         lines.append(
             {
@@ -226,10 +230,7 @@ def _changed(
             }
         )
     table = manifest.table
-    new = {"landmark_id": landmarks, "role": roles}
-    if titles is not None:
-        new["landmark_name"] = titles
-    for name, values in new.items():
+    for name, values in {"landmark_id": landmarks, "role": roles, **texts}.items():
         table = table.set_column(
             table.column_names.index(name), name, pa.array(values, pa.string())
         )
