@@ -27,6 +27,8 @@ from cairn.tables import EmbeddingTable, require_same_model
 _USAGES = ("public", "private", "ignored")
 _ANSWERS_AT_ONCE = 1 << 23  # queries times gallery images whose order lies in memory
 
+_IMAGES_AT_ONCE = 1 << 20  # that a part of a Parquet file holds
+
 
 def rank(
     queries: EmbeddingTable, gallery: EmbeddingTable, *, top: int | None = None
@@ -68,10 +70,10 @@ def write_rankings(path: Path, rankings: Iterable[tuple[str, Sequence[str]]]) ->
         if _is_parquet(path):
             schema = pa.schema({"id": pa.string(), "images": pa.list_(pa.string())})
             with pa.parquet.ParquetWriter(temporary, schema, compression="zstd") as writer:
-                for query, images in rankings:
-                    columns = {"id": [query], "images": [list(images)]}
+                for part in _parts(rankings):
+                    columns = {"id": [query for query, _ in part], "images": [i for _, i in part]}
                     writer.write_table(pa.table(columns, schema=schema))
-                    written += 1
+                    written += len(part)
             return written
         with temporary.open("w", encoding="utf-8", newline="") as file:
             writer = csv.writer(file, lineterminator="\n")
@@ -80,6 +82,22 @@ def write_rankings(path: Path, rankings: Iterable[tuple[str, Sequence[str]]]) ->
                 writer.writerow((query, " ".join(map(_quote, images))))
                 written += 1
     return written
+
+
+def _parts(
+    rankings: Iterable[tuple[str, Sequence[str]]],
+) -> Iterator[list[tuple[str, list[str]]]]:
+    """Yield rankings, so many at once that they have about `_IMAGES_AT_ONCE` images."""
+    part: list[tuple[str, list[str]]] = []
+    count = 0
+    for query, images in rankings:
+        part.append((query, list(images)))
+        count += len(images) + 1
+        if count >= _IMAGES_AT_ONCE:
+            yield part
+            part, count = [], 0
+    if part:
+        yield part
 
 
 def read_rankings(path: Path) -> Iterator[tuple[str, list[str]]]:
@@ -119,12 +137,15 @@ class RetrievalSolution:
         """Return mAP@100, in [0, 1]; a query without a ranking has found nothing.
 
         Raises:
-            CairnError: A ranking is for a query that the solution does not have.
+            CairnError: A ranking is for a query that the solution does not have, or a query has
+                two.
         """
         from cairn.metrics import mean_average_precision
 
         kept: dict[str, Sequence[str]] = {}
         for query, images in rankings:
+            if query in kept:
+                raise CairnError("a query is ranked twice", where=f"query {query!r}")
             if query in self.truth:
                 kept[query] = images[:100]
             elif query not in self.set_aside:

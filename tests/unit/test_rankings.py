@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet
 import pytest
 
 from cairn.errors import CairnError
@@ -31,6 +32,21 @@ def test_a_ranking_larger_than_csv_s_usual_field(tmp_path: Path) -> None:
     ids = [f"image{number:06d}" for number in range(20_000)]
     write_rankings(tmp_path / "r.csv", [("q", ids)])
     assert list(read_rankings(tmp_path / "r.csv")) == [("q", ids)]
+
+
+def test_many_short_rankings_are_few_parts_of_a_file(tmp_path: Path) -> None:
+    rows = [(f"q{number}", [f"g{number}", "g"]) for number in range(500)]
+    write_rankings(tmp_path / "r.parquet", rows)
+    assert pyarrow.parquet.ParquetFile(tmp_path / "r.parquet").num_row_groups == 1
+    assert list(read_rankings(tmp_path / "r.parquet")) == rows
+
+
+def test_a_query_that_is_ranked_twice_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "s.csv").write_text("id,images,Usage\nq,a,Public\n")
+    solution = read_retrieval_solution(tmp_path / "s.csv")
+    assert solution.score([("q", ["a"])]) == 1.0
+    with pytest.raises(CairnError, match="ranked twice"):
+        solution.score([("q", ["x"]), ("q", ["a"])])
 
 
 def test_ranked_by_similarity_then_by_row() -> None:
