@@ -112,6 +112,24 @@ def test_a_file_that_unfolds_without_end_is_refused(
         read_inert(tmp_path / "gnd.pkl")
 
 
+def test_arrays_named_again_and_again_count_each_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(inert_pickle, "MAX_VALUES", 10_000)
+    numbers = np.zeros(1000, np.int8)
+    assert read_inert(written(tmp_path, [numbers] * 5)) == [[0] * 1000] * 5
+    with pytest.raises(CairnError, match="without end"):
+        read_inert(written(tmp_path, [numbers] * 20))
+
+
+@pytest.mark.parametrize("data", [b"\x80\x02Nr\x00\x00\x20\x00.", b"Np2000000\n."])
+def test_a_few_bytes_that_ask_for_much_memory_are_refused(tmp_path: Path, data: bytes) -> None:
+    path = tmp_path / "gnd.pkl"
+    path.write_bytes(data)  # it wants to remember a value at place 2,000,000
+    with pytest.raises(CairnError, match="more places than it has bytes: refused"):
+        read_inert(path)
+
+
 def test_damage_is_told(tmp_path: Path) -> None:
     path = written(tmp_path, {"imlist": ["a"] * 50})
     path.write_bytes(path.read_bytes()[:-20])

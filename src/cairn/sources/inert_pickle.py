@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import io
 import pickle
+import pickletools
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -74,6 +75,7 @@ def read_inert(path: Path) -> Any:
     except FileNotFoundError:
         raise CairnError("file not found", where=path) from None
     try:
+        _require_small(data)
         return _Plain().of(_Reader(io.BytesIO(data), encoding="latin1").load())
     except _Refused as refused:
         raise CairnError(f"the pickle holds {refused}: refused", where=path, todo=todo) from None
@@ -81,6 +83,13 @@ def read_inert(path: Path) -> Any:
         raise CairnError(
             f"not a readable pickle: {type(error).__name__}: {error}", where=path, todo=todo
         ) from None
+
+
+def _require_small(data: bytes) -> None:
+    """Refuse places to remember values at beyond the file's bytes: room is made for all before."""
+    for step, place, _ in pickletools.genops(data):
+        if step.name in ("PUT", "LONG_BINPUT") and place is not None and place > len(data):
+            raise _Refused("more places than it has bytes")
 
 
 class _Reader(pickle.Unpickler):
@@ -126,18 +135,21 @@ class _Plain:
             _, shape, dtype, by_column, data = stand.state
             if isinstance(data, list):  # an array of objects: its elements are looked at too
                 return [self.of(inner, depth + 1) for inner in data]
-            return _array(shape, dtype, "F" if by_column else "C", data)
+            return self._array(shape, dtype, "F" if by_column else "C", data)
         if stand.kind == "_frombuffer" and len(stand.arguments) == 4:
             data, dtype, shape, order = stand.arguments
-            return _array(shape, dtype, order, data)
+            return self._array(shape, dtype, order, data)
         raise _Refused(f"an unknown use of numpy's {stand.kind}")
 
-
-def _array(shape: Any, dtype: Any, order: Any, data: Any) -> Any:
-    whole = isinstance(shape, tuple) and all(isinstance(side, int) for side in shape)
-    if not whole or order not in ("C", "F"):
-        raise _Refused("an array of no shape")
-    return np.frombuffer(_bytes(data), _dtype(dtype)).reshape(shape, order=order).tolist()
+    def _array(self, shape: Any, dtype: Any, order: Any, data: Any) -> Any:
+        whole = isinstance(shape, tuple) and all(isinstance(side, int) for side in shape)
+        if not whole or order not in ("C", "F"):
+            raise _Refused("an array of no shape")
+        numbers = np.frombuffer(_bytes(data), _dtype(dtype)).reshape(shape, order=order)
+        self.left -= numbers.size
+        if self.left < 0:
+            raise _Refused("values within values without end")
+        return numbers.tolist()
 
 
 def _dtype(stand: Any) -> np.dtype[Any]:
