@@ -60,8 +60,8 @@ def list_members(
         max_members: Of the tar.
 
     Raises:
-        BadTarError: A member is refused, is no plain file, stands twice, or is too large; or the tar is cut off
-            or damaged, with the byte where.
+        BadTarError: A member is refused, is no plain file, stands twice, or is too large; or the
+            tar is cut off or damaged, with the byte where.
     """
     found: dict[str, Member] = {}
     size = path.stat().st_size
