@@ -9,7 +9,7 @@ Legend of shapes: Q queries, G gallery rows, K hits, M non-landmarks kept of a r
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
@@ -163,8 +163,8 @@ class Context:
         queries: See ``QuerySide``.
     """
 
-    gallery: GallerySide = GallerySide()
-    queries: QuerySide = QuerySide()
+    gallery: GallerySide = field(default_factory=GallerySide)
+    queries: QuerySide = field(default_factory=QuerySide)
 
     @property
     def given(self) -> frozenset[str]:
@@ -174,10 +174,10 @@ class Context:
             "queries": self.queries,
         }
         return frozenset(
-            f"{side}.{field.name}"
+            f"{side}.{part.name}"
             for side, value in sides.items()
-            for field in fields(value)
-            if getattr(value, field.name) is not None
+            for part in fields(value)
+            if getattr(value, part.name) is not None
         )
 
     def take(self, queries: Int64) -> Context:

@@ -9,7 +9,7 @@ Legend of shapes: Q queries, M non-landmarks kept of a query.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import ClassVar, Literal, TypeVar
+from typing import Any, ClassVar, Literal, TypeVar
 
 import numpy as np
 from pydantic import Field
@@ -38,7 +38,8 @@ def penalise_queries(found: A, to_bank: Float32, *, top: int = 10, weight: float
         weight: What of the mean is taken off.
     """
     _require_all(found, to_bank)
-    return _less(found, weight * mean_of_known(to_bank[:, :top]))
+    lower: A = _less(found, weight * mean_of_known(to_bank[:, :top]))
+    return lower
 
 
 def penalise_distracted(
@@ -66,7 +67,8 @@ def penalise_distracted(
             f"{rank} non-landmarks a query are looked at and {to_bank.shape[1]} are kept",
             todo="search the bank for more, or lower the rank",
         )
-    return _less(found, np.where(to_bank[:, rank - 1] >= threshold, amount, 0.0))
+    lower: A = _less(found, np.where(to_bank[:, rank - 1] >= threshold, amount, 0.0))
+    return lower
 
 
 def cut_off(
@@ -97,7 +99,7 @@ def cut_off(
     return Neighbors(found.indices, np.minimum(found.similarities, ceiling[:, None]))
 
 
-def _less(found: A, amounts_Q: Float64) -> A:
+def _less(found: Any, amounts_Q: Float64) -> Any:
     if isinstance(found, Votes):
         return replace(found, scores=found.scores - amounts_Q[:, None])
     lower = found.similarities - amounts_Q[:, None].astype(np.float32)

@@ -64,7 +64,8 @@ def encode_reciprocal(
     for at in query_blocks(found.num_queries, found.k * k2 * (neighbors.k + 1)):
         part = Neighbors(found.indices[at], found.similarities[at])
         overlap = _overlap(gallery, part)
-        scores[at] = weight * part.similarities + (1 - weight) * overlap / (2 - overlap)
+        alike = np.where(part.indices >= 0, part.similarities, 0.0)
+        scores[at] = weight * alike + (1 - weight) * overlap / (2 - overlap)
     return ranked(found.indices, scores)
 
 
