@@ -158,7 +158,7 @@ def asked() -> tuple[Neighbors, Context]:
     rng = np.random.default_rng(3)
 
     def units(rows: NDArray[Any]) -> Float32:
-        return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+        return np.asarray(rows / np.linalg.norm(rows, axis=1, keepdims=True), np.float32)
 
     landmarks = np.sort(rng.integers(15, size=60))
     landmarks[:15] = np.arange(15)

@@ -24,6 +24,10 @@ SMALL = {
         *("--batch", "4", "--processes", "2", "--steps", "1"),
     ],
     "doctor.py": ["--images", "400", "--dimension", "16", "--peer-rows", "100"],
+    "rerank.py": [
+        *("--gallery", "500", "--queries", "1", "5", "--k", "30", "--dimension", "16"),
+        *("--repeats", "1"),
+    ],
     "train.py": ["--side", "32", "--batch", "4", "--steps", "1", "--rounds", "1"],
 }
 
@@ -42,9 +46,12 @@ def test_no_benchmark_is_forgotten() -> None:
     assert scripts == {*SMALL, "world.py"}
 
 
-def test_real_photographs_are_missed_politely(tmp_path: Path) -> None:
-    script = ROOT / "benchmarks" / "real" / "photos.py"
-    command = [sys.executable, "-W", "ignore", str(script), "--photos", str(tmp_path)]
+@pytest.mark.parametrize(
+    ("name", "option"), [("photos.py", "--photos"), ("stages.py", "--embeddings")]
+)
+def test_real_photographs_are_missed_politely(name: str, option: str, tmp_path: Path) -> None:
+    script = ROOT / "benchmarks" / "real" / name
+    command = [sys.executable, "-W", "ignore", str(script), option, str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
     assert "nothing to do" in done.stdout

@@ -141,9 +141,9 @@ def test_the_penalties_of_distracted_queries() -> None:
     lower = penalise_distracted(found, to_bank).similarities
     np.testing.assert_allclose(lower, [[-0.1, -0.6], [0.8, -0.2], [0.7, -np.inf]], atol=1e-6)
     nothing = cut_off(found, to_bank, top=3, threshold=0.6).similarities
-    np.testing.assert_allclose(nothing, [[0, 0], [0, -0.2], [0, -np.inf]], atol=1e-6)
+    np.testing.assert_allclose(nothing, [[0.0, 0.0], [0.0, -0.2], [0.0, -np.inf]], atol=1e-6)
     last = cut_off(found, to_bank, top=3, threshold=0.295, of="last").similarities
-    np.testing.assert_allclose(last, [[0, 0], [0.8, -0.2], [0.7, -np.inf]], atol=1e-6)
+    np.testing.assert_allclose(last, [[0.0, 0.0], [0.8, -0.2], [0.7, -np.inf]], atol=1e-6)
     with pytest.raises(CairnError, match="4 non-landmarks a query are looked at and 3 are kept"):
         penalise_distracted(found, to_bank, rank=4)
     with pytest.raises(CairnError, match="one row a query"):
@@ -254,7 +254,8 @@ def test_the_sum_with_the_head_r4(asked: Asked) -> None:
 def test_centres_are_mean_directions() -> None:
     vectors = np.asarray([[1, 0], [0, 1], [0, 1]], np.float32)
     half = math.sqrt(0.5)
-    np.testing.assert_allclose(centres_of(vectors, np.asarray([0, 0, 1])), [[half, half], [0, 1]])
+    centres = centres_of(vectors, np.asarray([0, 0, 1]))
+    np.testing.assert_allclose(centres, [[half, half], [0.0, 1.0]])
 
 
 @pytest.mark.parametrize("temperature", [1.0, 20.0, 500.0])
@@ -341,7 +342,7 @@ def test_a_tally_is_a_loop_s(data: st.DataObject) -> None:
     shape = (len(codes), k)
     landmarks = np.asarray(codes, np.int64).reshape(shape)
     for how in ("sum", "best", "log-sum"):
-        votes = tally(landmarks, np.asarray(values, np.float64).reshape(shape), how)  # type: ignore[arg-type]
+        votes = tally(landmarks, np.asarray(values, np.float64).reshape(shape), how)
         for query, row in enumerate(codes):
             groups: dict[int, list[float]] = {}
             for code, value in zip(row, values[query], strict=True):

@@ -20,14 +20,14 @@ Asked = tuple[Neighbors, Context]
 
 def units(num: int, dimension: int = 6, seed: int = 0) -> Float32:
     rows = np.random.default_rng(seed).standard_normal((num, dimension))
-    return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+    return np.asarray(rows / np.linalg.norm(rows, axis=1, keepdims=True), np.float32)
 
 
 def clustered(num: int, seed: int) -> Float32:
     rng = np.random.default_rng(seed)
     centres = np.random.default_rng(99).standard_normal((5, 6))
     rows = centres[rng.integers(5, size=num)] + 0.5 * rng.standard_normal((num, 6))
-    return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+    return np.asarray(rows / np.linalg.norm(rows, axis=1, keepdims=True), np.float32)
 
 
 @pytest.mark.parametrize(("num", "alpha"), [(3, 3.0), (10, 0.0), (1, 1.0)])

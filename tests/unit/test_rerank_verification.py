@@ -8,6 +8,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
+from cairn import images
 from cairn.domain import Neighbors
 from cairn.errors import CairnError
 from cairn.rerank import local
@@ -46,7 +47,7 @@ def warped(pixels: Bytes, seed: int) -> Bytes:
         pixels, cv2.getPerspectiveTransform(corners, moved), (side, side), borderValue=(90, 90, 90)
     )
     light = view * rng.uniform(0.7, 1.1) + rng.normal(0, 4, view.shape)
-    return np.clip(light, 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(light, 0, 255), np.uint8)
 
 
 def test_the_score_r3_by_hand() -> None:
@@ -114,7 +115,7 @@ def test_files_are_read_once_and_features_kept(
         paths.append(tmp_path / f"{number}.png")
         Image.fromarray(scene(number)).save(paths[-1])
     read: list[Path] = []
-    decode = local.decode
+    decode = images.decode
 
     def counted(source: Path, **options: Any) -> Any:
         read.append(source)

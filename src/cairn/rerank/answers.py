@@ -136,11 +136,10 @@ def _tally(
     codes = np.take_along_axis(landmarks_QK, order, axis=1)
     is_first = np.ones((num_queries, k), dtype=np.bool_)
     is_first[:, 1:] = codes[:, 1:] != codes[:, :-1]
-    starts = np.flatnonzero(is_first & (codes >= 0))
-    if not len(starts):
-        return
     # A run of one landmark ends where the next begins; -1 makes runs too, which are left out after.
     every = np.flatnonzero(is_first)
+    if not len(every):
+        return
     values = np.take_along_axis(values_QK, order, axis=1).ravel()
     values = np.where(codes.ravel() >= 0, values, 0.0)
     if how == "best":
@@ -151,13 +150,14 @@ def _tally(
         highest = np.maximum.reduceat(values, every)
         lengths = np.diff(every, append=values.size)
         totals = highest + np.log(np.add.reduceat(np.exp(values - highest.repeat(lengths)), every))
-    totals = totals[np.isin(every, starts, assume_unique=True)]
-    query, code = starts // k, codes.ravel()[starts]
-    by_rank = np.lexsort((order.ravel()[starts], -totals, query))
-    query, code, totals = query[by_rank], code[by_rank], totals[by_rank]
-    place = np.arange(len(query)) - np.searchsorted(query, query)
-    into_QK[query, place] = code
-    scores_QK[query, place] = totals
+    is_vote = codes.ravel()[every] >= 0
+    starts, totals = every[is_vote], totals[is_vote]
+    # Each total stands where its landmark was hit first, so that a stable sort breaks ties so.
+    query, first = starts // k, order.ravel()[starts]
+    into_QK[query, first], scores_QK[query, first] = landmarks_QK[query, first], totals
+    best = np.argsort(-scores_QK, axis=1, kind="stable")
+    into_QK[:] = np.take_along_axis(into_QK, best, axis=1)
+    scores_QK[:] = np.take_along_axis(scores_QK, best, axis=1)
 
 
 def query_blocks(num_queries: int, numbers: int) -> Iterator[slice]:
