@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cache, partial
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,7 @@ from cairn.rerank import (
     code_landmarks,
     compose,
 )
+from cairn.rerank.context import Inliers
 from cairn.rerank.expansion import augment_gallery
 from cairn.rerank.head import centres_of
 from cairn.rerank.local import LocalMatcher
@@ -41,7 +43,7 @@ from cairn.searchers import ExactSearcher
 from cairn.tables import EmbeddingTable
 
 ROOT = Path(__file__).parents[2]
-HITS, MATCHED, NEAR = 100, 10, 30
+HITS, MATCHED, NEAR = 100, 5, 30
 
 Table = dict[str, Any]
 Stack = tuple[Table, ...]
@@ -164,7 +166,8 @@ def compare(row: str, folder: Path, seed: int, only: Sequence[str] | None) -> No
     gallery, bank, queries = (
         EmbeddingTable.read(folder / name) for name in ("gallery", "bank", "query")
     )
-    world = world_of(gallery, bank.vectors, queries, counts_in(folder, gallery, queries))
+    counts = cache(partial(counts_in, folder, gallery, queries))
+    world = world_of(gallery, bank.vectors, queries, lambda q, row: int(counts()[q, row]))
     choose, judge = halves(world, seed)
     plain = world.answers((), judge)
     before = global_average_precision(plain, world.of(judge))
@@ -199,14 +202,14 @@ def everything(
         vectors = augment_gallery(
             gallery.vectors, exact, num=num, alpha=alpha, landmarks=codes if own else None
         )
-        made.append(world_of(replace(gallery, vectors=vectors), bank, queries, None))
+        made.append(world_of(replace(gallery, vectors=vectors), bank, queries))
     yield AUGMENTED, [(one, ()) for one in made]
     both = rows_of(DENSE, QUERY)
     yield f"{AUGMENTED}, dense, query", [(one, stack) for one in made for stack in both]
 
 
 def world_of(
-    gallery: EmbeddingTable, bank: Float32, queries: EmbeddingTable, counts_QG: Int64 | None
+    gallery: EmbeddingTable, bank: Float32, queries: EmbeddingTable, inliers: Inliers | None = None
 ) -> World:
     """Return everything that stages may need, of one gallery."""
     codes, names = code_landmarks(gallery.landmark_ids)
@@ -224,7 +227,7 @@ def world_of(
             vectors=queries.vectors,
             to_bank=search(queries.vectors, bank, 20).similarities,
             head=HeadVectors(queries.vectors, centres_of(gallery.vectors, codes)),
-            inliers=None if counts_QG is None else lambda q, row: int(counts_QG[q, row]),
+            inliers=inliers,
         ),
     )
     pairs = zip(queries.image_ids, queries.landmark_ids, strict=True)
