@@ -31,7 +31,7 @@ from cairn.manifest import Manifest
 from cairn.progress import say, track
 from cairn.runs import atomic_write
 from cairn.runtime import Runtime, load_runtime
-from cairn.tables import TableWriter
+from cairn.table_writer import TableWriter
 
 Source: TypeAlias = Path | bytes | Image.Image
 """A photograph: a file, the bytes of one, or an opened picture."""

@@ -1,8 +1,8 @@
 """Embedding tables: ids, landmarks, paths and unit vectors of one model, kept as a Lance dataset.
 
-A table folder holds ``vectors.lance/``. Rows are committed batch by batch, so that an interrupted
-writer loses at most its last batch; until the writer finishes, the folder carries a mark and
-readers refuse it. The table does not know what made its vectors beyond the model's fingerprint.
+A table folder holds ``vectors.lance/`` and, while a writer (``cairn.table_writer``) has not
+finished, a mark at which readers refuse it. The table does not know what made its vectors beyond
+the model's fingerprint.
 A gallery's dataset (``cairn.gallery``) has these columns and more, and is read by the same code.
 
 Legend of shapes: N rows, D embedding dimensions.
@@ -14,14 +14,13 @@ import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from cairn.domain import Float32
 from cairn.errors import CairnError
-from cairn.runs import atomic_folder, require_absent
+from cairn.runs import atomic_folder
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -31,9 +30,13 @@ TABLE_FORMAT = 1
 UNIT_TOLERANCE = 1e-3
 """How far a vector's length may lie from 1; float32 normalisation stays within 1e-6."""
 
-_UNFINISHED = "unfinished"
+UNFINISHED = "unfinished"
+"""The mark in the folder of a table whose writer has not finished."""
+
+TEXT_COLUMNS = ("image_id", "landmark_id", "path")
+"""The columns beside the vectors."""
+
 _ROWS_AT_ONCE = 8192
-_COLUMNS = ("image_id", "landmark_id", "path")
 _KEYS = ("cairn.format", "cairn.fingerprint", "cairn.dimension")
 
 
@@ -98,11 +101,13 @@ class EmbeddingTable:
         """
         fingerprint, dimension = table_facts(dataset, where)
         rows = dataset.count_rows()
-        columns: dict[str, list[str]] = {name: [] for name in _COLUMNS}
+        columns: dict[str, list[str]] = {name: [] for name in TEXT_COLUMNS}
         vectors = np.empty((rows, dimension), dtype=np.float32)
         start = 0
-        for batch in dataset.to_batches(columns=[*_COLUMNS, "vector"], batch_size=_ROWS_AT_ONCE):
-            for name in _COLUMNS:
+        for batch in dataset.to_batches(
+            columns=[*TEXT_COLUMNS, "vector"], batch_size=_ROWS_AT_ONCE
+        ):
+            for name in TEXT_COLUMNS:
                 columns[name].extend(batch.column(name).to_pylist())
             values = batch.column("vector").flatten().to_numpy(zero_copy_only=True)
             vectors[start : start + len(batch)] = values.reshape(-1, dimension)
@@ -130,95 +135,12 @@ class EmbeddingTable:
             uri: A path, or an address in an object store.
             options: The store's options, as Lance takes them.
         """
-        rows = _arrow(self.image_ids, self.landmark_ids, self.paths, self.vectors, self.fingerprint)
+        rows = arrow_rows(
+            self.image_ids, self.landmark_ids, self.paths, self.vectors, self.fingerprint
+        )
         lance_library().write_dataset(
             rows, uri, mode="create", storage_options=dict(options) if options else None
         )
-
-
-class TableWriter:
-    """Appends batches to a table folder, each committed whole; opening it again continues.
-
-    Use it as a context manager: leaving the block without an error finishes the table.
-
-    Args:
-        folder: The table folder; made where missing.
-        fingerprint: The fingerprint of the model whose vectors follow.
-        dimension: D.
-
-    Raises:
-        CairnError: ``folder`` has a table of another model or dimension, or other things.
-    """
-
-    def __init__(self, folder: Path, *, fingerprint: str, dimension: int) -> None:
-        self.folder = Path(folder)
-        self._fingerprint, self._dimension = fingerprint, dimension
-        self._path = self.folder / DATASET_NAME
-        self._done: dict[str, tuple[str, str]] = {}
-        self.folder.mkdir(parents=True, exist_ok=True)
-        if (self._path / "_versions").is_dir():
-            self._resume()
-        elif not (self.folder / _UNFINISHED).exists():
-            require_absent(self.folder)
-
-    def __enter__(self) -> TableWriter:
-        (self.folder / _UNFINISHED).touch()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if kind is None and self._done:
-            (self.folder / _UNFINISHED).unlink(missing_ok=True)
-
-    @property
-    def done_ids(self) -> frozenset[str]:
-        """The ids of the rows committed so far."""
-        return frozenset(self._done)
-
-    def done(self, image_id: str) -> tuple[str, str] | None:
-        """Return the landmark and path committed for ``image_id``, or None."""
-        return self._done.get(image_id)
-
-    def append(
-        self,
-        image_ids: Sequence[str],
-        landmark_ids: Sequence[str],
-        paths: Sequence[str],
-        vectors: Float32,
-    ) -> None:
-        """Commit rows: all of them or, after a crash, none.
-
-        Raises:
-            CairnError: An id was committed before, or the rows fail the checks of the table.
-        """
-        check_rows(image_ids, landmark_ids, paths, vectors, dimension=self._dimension)
-        repeated = next((name for name in image_ids if name in self._done), None)
-        if repeated is not None:
-            raise CairnError("this image is in the table already", where=repeated)
-        if not image_ids:
-            return
-        rows = _arrow(image_ids, landmark_ids, paths, vectors, self._fingerprint)
-        mode = "append" if self._done else "create"
-        lance_library().write_dataset(rows, str(self._path.absolute()), mode=mode)
-        self._done.update(zip(image_ids, zip(landmark_ids, paths, strict=True), strict=True))
-
-    def _resume(self) -> None:
-        dataset = open_dataset(self._path)
-        fingerprint, dimension = table_facts(dataset, self.folder)
-        if (fingerprint, dimension) != (self._fingerprint, self._dimension):
-            raise CairnError(
-                "the table here was made by another model and cannot be continued with this one: "
-                f"{fingerprint[:12]} ({dimension} dimensions) against "
-                f"{self._fingerprint[:12]} ({self._dimension})",
-                where=self.folder,
-                todo="embed into a new folder, or use the model that began this one",
-            )
-        for row in dataset.to_table(columns=list(_COLUMNS)).to_pylist():
-            self._done[row["image_id"]] = (row["landmark_id"], row["path"])
 
 
 def require_same_model(a: EmbeddingTable, b: EmbeddingTable, *, where: object) -> None:
@@ -289,7 +211,7 @@ def dataset_path(folder: Path) -> Path:
     Raises:
         CairnError: There is none, or its writing was interrupted.
     """
-    if (folder / _UNFINISHED).exists():
+    if (folder / UNFINISHED).exists():
         raise CairnError(
             "this embedding table is not finished: its writing was interrupted",
             where=folder,
@@ -329,7 +251,7 @@ def table_facts(dataset: Any, where: object) -> tuple[str, int]:
         CairnError: The dataset is no embedding table, or one of another format.
     """
     found = {k.decode(): v.decode() for k, v in (dataset.schema.metadata or {}).items()}
-    missing = {*_COLUMNS, "vector"} - set(dataset.schema.names)
+    missing = {*TEXT_COLUMNS, "vector"} - set(dataset.schema.names)
     if missing or not set(_KEYS) <= set(found):
         raise CairnError(
             "this Lance dataset is not an embedding table: it lacks "
@@ -346,18 +268,19 @@ def table_facts(dataset: Any, where: object) -> tuple[str, int]:
     return found["cairn.fingerprint"], int(found["cairn.dimension"])
 
 
-def _arrow(
+def arrow_rows(
     image_ids: Sequence[str],
     landmark_ids: Sequence[str],
     paths: Sequence[str],
     vectors: Float32,
     fingerprint: str,
 ) -> pa.Table:
+    """Return rows as a table's dataset keeps them, the facts in the schema's metadata."""
     import pyarrow as pa
 
     dimension = int(vectors.shape[1])
     values = (str(TABLE_FORMAT), fingerprint, str(dimension))
-    fields = [pa.field(name, pa.string(), nullable=False) for name in _COLUMNS]
+    fields = [pa.field(name, pa.string(), nullable=False) for name in TEXT_COLUMNS]
     fields.append(pa.field("vector", pa.list_(pa.float32(), dimension), nullable=False))
     schema = pa.schema(fields, metadata=dict(zip(_KEYS, values, strict=True)))
     flat = pa.array(np.ascontiguousarray(vectors).reshape(-1))

@@ -9,7 +9,8 @@ import pytest
 
 from cairn.domain import Float32
 from cairn.errors import CairnError
-from cairn.tables import DATASET_NAME, EmbeddingTable, TableWriter, require_same_model
+from cairn.table_writer import TableWriter
+from cairn.tables import DATASET_NAME, EmbeddingTable, require_same_model
 
 PRINT = "f" * 64
 

@@ -7,7 +7,7 @@ import pytest
 
 from cairn.errors import CairnError
 from cairn.search import search
-from cairn.tables import TableWriter
+from cairn.table_writer import TableWriter
 from cairn.vector_blocks import VectorBlocks
 
 
