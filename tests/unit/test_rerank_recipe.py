@@ -157,6 +157,9 @@ def test_contexts_that_do_not_fit(asked: Asked) -> None:
     found, context = asked
     with pytest.raises(CairnError, match="the context is of 2 queries and the hits of 12"):
         compose([{"stage": "query-penalty"}])(found, context.take(np.asarray([0, 1])))
+    beyond = Neighbors(np.where(found.indices == 3, 60, found.indices), found.similarities)
+    with pytest.raises(CairnError, match="gallery row 60 and the context has 60 rows"):
+        compose([{"stage": "best-vote"}])(beyond, context)
     with pytest.raises(CairnError, match="different gallery"):
         GallerySide(landmarks=np.zeros(3, np.int64), to_bank=np.zeros((4, 2), np.float32))
     with pytest.raises(CairnError, match="different queries"):

@@ -94,12 +94,14 @@ def ranked(indices: Int64, scores: NDArray[np.floating]) -> Neighbors:
         indices: (Q, K) gallery rows, -1 where there is none.
         scores: (Q, K) any numbers where there is none.
     """
-    scores = np.where(indices >= 0, scores, -np.inf)
-    order = np.argsort(-scores, axis=1, kind="stable")
-    return Neighbors(
-        np.take_along_axis(indices, order, axis=1),
-        np.take_along_axis(scores, order, axis=1).astype(np.float32),
-    )
+    num_queries, k = indices.shape
+    answer = Neighbors(np.empty((num_queries, k), np.int64), np.empty((num_queries, k), np.float32))
+    for at in query_blocks(num_queries, 4 * k):
+        known = np.where(indices[at] >= 0, scores[at], -np.inf)
+        order = np.argsort(-known, axis=1, kind="stable")
+        answer.indices[at] = np.take_along_axis(indices[at], order, axis=1)
+        answer.similarities[at] = np.take_along_axis(known, order, axis=1)
+    return answer
 
 
 def first_hits(found: Neighbors, num: int) -> Neighbors:

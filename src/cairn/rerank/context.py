@@ -101,13 +101,20 @@ class GallerySide:
     search: Search | None = None
 
     def __post_init__(self) -> None:
-        sizes = {
+        _require_one_length("gallery", self._sizes())
+
+    def _sizes(self) -> dict[str, int | None]:
+        return {
             "landmarks": None if self.landmarks is None else len(self.landmarks),
             "picks": None if self.picks is None else len(self.picks.counts),
             "to_bank": None if self.to_bank is None else len(self.to_bank),
             "neighbors": None if self.neighbors is None else self.neighbors.num_queries,
         }
-        _require_one_length("gallery", sizes)
+
+    @property
+    def num_rows(self) -> int | None:
+        """G, or None where nothing says it."""
+        return next((size for size in self._sizes().values() if size is not None), None)
 
     @cached_property
     def num_landmarks(self) -> int:

@@ -40,9 +40,11 @@ def penalise(found: Neighbors, picks: Picks, rule: PenaltyRule) -> Neighbors:
             f"picks were counted up to {picks.counted_to}, the penalty looks up to {rule.max_n}",
             todo=f"make the table with max_n = {rule.max_n}, or count with Picks.of",
         )
-    rows = np.maximum(found.indices, 0)
-    penalty = rule.penalties(picks.counts[rows], picks.sims[rows])
-    return ranked(found.indices, found.similarities.astype(np.float64) - penalty)
+    scores = found.similarities.astype(np.float64)
+    for at in query_blocks(found.num_queries, 8 * found.k):
+        rows = np.maximum(found.indices[at], 0)
+        scores[at] -= rule.penalties(picks.counts[rows], picks.sims[rows])
+    return ranked(found.indices, scores)
 
 
 def penalise_densely(

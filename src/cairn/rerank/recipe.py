@@ -90,6 +90,12 @@ class Pipeline:
         num = context.queries.num_queries
         if num is not None and num != found.num_queries:
             raise CairnError(f"the context is of {num} queries and the hits of {found.num_queries}")
+        num_rows = context.gallery.num_rows
+        if num_rows is not None and found.indices.size and found.indices.max() >= num_rows:
+            raise CairnError(
+                f"a hit is gallery row {found.indices.max()} and the context has {num_rows} rows",
+                todo="give hits and context of the same gallery",
+            )
         answer: Answer = found
         for stage in self.stages:
             answer = stage(answer, context)
