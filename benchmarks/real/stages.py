@@ -74,7 +74,10 @@ HEAD_SUM = grid(
     "head-sum", num_hits=(1, 3, 7), head_weight=(0.5, 1.0, 2.0), bank_weight=(0.25, 0.5, 1.0)
 )
 ALPHA = grid("alpha-expansion", num=(1, 2, 3, 5, 10), alpha=(0.0, 1.0, 3.0))
-VERIFY = grid("verify", num_hits=[MATCHED], most=(30, 90), weight=(0.1, 0.25, 0.5, 1.0))
+VERIFY = grid(
+    "verify", num_hits=[MATCHED], least=(0, 6), most=(10, 20, 90), weight=(0.25, 0.5, 1.0)
+)
+FEW_VERIFY = [one for one in VERIFY if one["least"] and one["most"] < 90 and one["weight"] > 0.3]
 RECIPROCAL = grid("k-reciprocal", k1=(5, 10, 20), k2=(1, 3), weight=(0.3, 0.6, 0.8))
 LOG_QUERY = grid("query-penalty", top=(3, 10), weight=(1.0, 2.0, 4.0, 8.0))
 
@@ -108,8 +111,9 @@ ROWS: dict[str, list[Stack]] = {
     "dense, head sum, query": rows_of(HEAD_SUM, QUERY),
     "local features, dense, query": rows_of(VERIFY, DENSE, QUERY),
     "local features, dense, head product, query": rows_of(
-        VERIFY[2:4] + VERIFY[6:], DENSE[:3], PRODUCT[::5], LOG_QUERY[:4]
+        FEW_VERIFY, DENSE[:3], PRODUCT[::5], LOG_QUERY[:4]
     ),
+    "local features, dense, head sum, query": rows_of(FEW_VERIFY, HEAD_SUM, QUERY),
     "alpha expansion, dense, query": rows_of(ALPHA[:9], DENSE, QUERY),
 }
 AUGMENTED = "database-side augmentation"

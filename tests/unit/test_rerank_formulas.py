@@ -19,7 +19,7 @@ from cairn.rerank.confidence import soften
 from cairn.rerank.head import add_head, centres_of, multiply_by_head
 from cairn.rerank.nonlandmark import penalise, penalise_densely
 from cairn.rerank.queryside import cut_off, penalise_distracted, penalise_queries
-from cairn.rerank.voting import best_votes, sum_votes
+from cairn.rerank.voting import best_votes, pool_votes, sum_votes
 from cairn.search import search
 
 Asked = tuple[Neighbors, Context]
@@ -183,6 +183,17 @@ def test_votes_by_hand_and_ties_by_first_hit() -> None:
     votes = sum_votes(found, landmarks, num_hits=4)
     assert votes.landmarks.tolist() == [[3, 7, 5, -1]]
     assert votes.scores.tolist() == [[0.5, 0.5, 0.5, -np.inf]]
+
+
+def test_models_are_pooled_by_landmark() -> None:
+    one = Votes(np.asarray([[4, 2, -1]]), np.asarray([[0.5, 0.25, -np.inf]]))
+    two = Votes(np.asarray([[2, 9]]), np.asarray([[1.0, 0.5]]))
+    pooled = pool_votes([one, two])
+    assert pooled.landmarks.tolist() == [[2, 4, 9, -1, -1]]
+    assert pooled.scores.tolist() == [[1.25, 0.5, 0.5, -np.inf, -np.inf]]
+    assert pool_votes([one, two], [4.0, 0.5]).landmarks[0, :3].tolist() == [4, 2, 9]
+    with pytest.raises(CairnError, match="votes to pool must be of the same queries"):
+        pool_votes([one, two], [1.0])
 
 
 @pytest.mark.parametrize(("power", "head_power"), [(8.0, 12.0), (9.0, 10.0), (1.0, 0.0)])

@@ -67,6 +67,10 @@ def test_the_score_r3_by_hand() -> None:
     assert answer.indices.tolist() == [[2, 1, 0, 3], [1, 2, -1, -1]]
     wanted = [[0.9 + 1, 0.7 + 0.5, 0.8, 0.6], [0.5 + 0.1, 0.4, -np.inf, -np.inf]]
     np.testing.assert_allclose(answer.similarities, wanted, atol=1e-6)
+    strict = verify(found, inliers, num_hits=3, least=10, most=60, weight=0.5)
+    wanted = [[0.9 + 0.5, 0.8, 0.7 + 0.5 * 45 / 60, 0.6], [0.5, 0.4, -np.inf, -np.inf]]
+    by_score = [[wanted[0][at] for at in (0, 2, 1, 3)], wanted[1]]  # 9 inliers are too few
+    np.testing.assert_allclose(strict.similarities, by_score, atol=1e-6)
     votes = sum_votes(answer, np.asarray([4, 6, 6, 6]), num_hits=3)
     assert votes.landmarks[0].tolist() == [6, 4, -1]
     np.testing.assert_allclose(votes.scores[0, :2], [1.9 + 1.2, 0.8], atol=1e-6)

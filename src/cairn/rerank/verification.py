@@ -45,11 +45,17 @@ def inliers_between(
 
 
 def verify(
-    found: Neighbors, inliers: Inliers, *, num_hits: int = 10, most: int = 90, weight: float = 1.0
+    found: Neighbors,
+    inliers: Inliers,
+    *,
+    num_hits: int = 10,
+    least: int = 0,
+    most: int = 90,
+    weight: float = 1.0,
 ) -> Neighbors:
     """Return the hits by cos + weight * min(inliers, most) / most.
 
-    R3, of the second place of 2020 (``most`` 90, weight 1); summed by landmark with
+    R3, of the second place of 2020 (``least`` 0, ``most`` 90, weight 1); summed by landmark with
     ``sum_votes(num_hits=3)`` it is theirs whole. Only the first ``num_hits`` hits are matched; the
     others count as without inliers.
 
@@ -57,12 +63,14 @@ def verify(
         found: (Q, K) hits.
         inliers: Counts those of a query and a gallery row.
         num_hits: Hits of a query that are matched.
+        least: Fewer inliers than this count as none: some agree by chance.
         most: Inliers beyond this say no more; at least 1.
         weight: At least 0.
     """
     counts = np.zeros(found.indices.shape)
     for query, rows in enumerate(found.indices[:, :num_hits].tolist()):
         counts[query, : len(rows)] = [inliers(query, row) if row >= 0 else 0 for row in rows]
+    counts[counts < least] = 0
     scores = found.similarities.astype(np.float64) + weight * np.minimum(counts, most) / most
     return ranked(found.indices, scores)
 
@@ -77,6 +85,7 @@ class Verify(Value):
     batch: ClassVar[str] = ""
 
     num_hits: int = Field(10, ge=1)
+    least: int = Field(0, ge=0)
     most: int = Field(90, ge=1)
     weight: float = Field(1.0, ge=0)
 
@@ -87,6 +96,7 @@ class Verify(Value):
             found,
             context.queries.inliers,
             num_hits=self.num_hits,
+            least=self.least,
             most=self.most,
             weight=self.weight,
         )

@@ -5,6 +5,7 @@ Legend of shapes: Q queries, G gallery rows, K hits.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 import numpy as np
@@ -12,6 +13,7 @@ from pydantic import Field
 
 from cairn.config.value import Value
 from cairn.domain import Int64, Neighbors
+from cairn.errors import CairnError
 from cairn.rerank.answers import Float64, Votes, first_hits, tally
 from cairn.rerank.context import Context
 from cairn.rerank.stage import HITS, VOTES, Kind
@@ -50,6 +52,33 @@ def sum_votes(
     if power != 1.0:
         values = np.maximum(values, 0.0) ** power
     return tally(landmarks_of(found, landmarks), values, "sum")
+
+
+def pool_votes(parts: Sequence[Votes], weights: Sequence[float] | None = None) -> Votes:
+    """Return S_c = sum over models of weight * the model's score of landmark c.
+
+    So the winners of 2020 and 2021 put models together. A landmark that a model has no vote for
+    gets nothing from it, so scores should not be below 0, nor logarithms.
+
+    Args:
+        parts: Votes of each model on the same queries, with the same codes of landmarks.
+        weights: One a model; 1 for each by default.
+
+    Raises:
+        CairnError: Models of different queries, none, or not one weight for each.
+    """
+    weights = [1.0] * len(parts) if weights is None else weights
+    if len({part.num_queries for part in parts}) != 1 or len(weights) != len(parts):
+        raise CairnError(
+            "votes to pool must be of the same queries, with a weight for each model",
+            where=f"queries: {[part.num_queries for part in parts]}, {len(weights)} weights",
+        )
+    landmarks = np.concatenate([part.landmarks for part in parts], axis=1)
+    scores = [
+        weight * np.where(part.landmarks >= 0, part.scores, 0.0)
+        for part, weight in zip(parts, weights, strict=True)
+    ]
+    return tally(landmarks, np.concatenate(scores, axis=1), "sum")
 
 
 def landmarks_of(found: Neighbors, landmarks: Int64) -> Int64:
