@@ -16,7 +16,7 @@ from PIL import Image
 from sklearn.isotonic import IsotonicRegression
 from sklearn.linear_model import LogisticRegression
 
-from cairn.cleaning import CleanRule, Cleaning, clean
+from cairn.cleaning import Cleaning, CleanRule, clean
 from cairn.cleaning.agreement import agreement
 from cairn.cleaning.belief import _falling, believe, calibrated, fit_logistic
 from cairn.cleaning.centers import Centers, directions

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cairn.cli import data_clean
+from cairn.cli import data_clean, data_split
 from cairn.cli.output import Json, emit
 from cairn.errors import CairnError
 
@@ -102,6 +102,8 @@ def csv(
 
 data.command("clean")(data_clean.clean)
 data.command("apply")(data_clean.apply)
+data.command("split")(data_split.split)
+data.command("verify")(data_split.verify)
 
 
 def _pairs(values: Sequence[str] | None, option: str) -> dict[str, str]:

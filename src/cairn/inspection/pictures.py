@@ -44,8 +44,11 @@ def pictures(
     found: dict[str, tuple[str, Draw]] = {}
     counts = images_per_landmark(manifest)
     if len(counts):
-        found["landmarks"] = ("Landmarks by number of images", lambda: _landmarks(counts))
-        found["ranks"] = ("Landmarks ranked, and their share of all images", lambda: _ranks(counts))
+        found["landmarks"] = ("Landmarks by number of images", lambda: draw_landmarks(counts))
+        found["ranks"] = (
+            "Landmarks ranked, and their share of all images",
+            lambda: draw_ranks(counts),
+        )
     found["roles"] = ("Images by role", lambda: _bars(report["roles"], 0))
     for name, (column, title) in _BARS.items():
         if values := report["values"].get(column):
@@ -70,7 +73,8 @@ def _drawer(values: Mapping[str, Any]) -> Draw:
     return lambda: _bars(counts, rest)
 
 
-def _landmarks(counts: NDArray[np.int64]) -> Figure:
+def draw_landmarks(counts: NDArray[np.int64]) -> Figure:
+    """Draw how many landmarks have how many images; (L,) images of each landmark."""
     figure, (axes,) = new_figure(*_SIZE_IN)
     counted = landmarks_by_size(counts)
     while len(counted) > 1 and not next(iter(counted.values())):
@@ -90,8 +94,12 @@ def _landmarks(counts: NDArray[np.int64]) -> Figure:
     return figure
 
 
-def _ranks(counts: NDArray[np.int64]) -> Figure:
-    """Landmarks by rank on log axes, and the share of all images that they have so far."""
+def draw_ranks(counts: NDArray[np.int64]) -> Figure:
+    """Draw landmarks by rank on log axes, and the share of all images that they have so far.
+
+    Args:
+        counts: (L,) images of each landmark, largest first.
+    """
     from matplotlib.ticker import LogLocator, NullFormatter, PercentFormatter
 
     figure, (axes,) = new_figure(*_SIZE_IN)
