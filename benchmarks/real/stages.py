@@ -62,6 +62,7 @@ def rows_of(*stages: Sequence[Table]) -> list[Stack]:
     return list(product(*stages))
 
 
+FEW_PRODUCT = grid("head-product", num_hits=(3, 10), power=(4.0, 8.0), head_power=(4.0, 12.0))
 BEST = grid("best-vote")
 DENSE = grid("dense-penalty", weight=(0.25, 0.5, 0.75, 1.0))
 QUERY = grid("query-penalty", top=(3, 10), weight=(0.25, 0.5, 0.75, 1.0))
@@ -79,7 +80,7 @@ VERIFY = grid(
 )
 FEW_VERIFY = [one for one in VERIFY if one["least"] and one["most"] < 90 and one["weight"] > 0.3]
 RECIPROCAL = grid("k-reciprocal", k1=(5, 10, 20), k2=(1, 3), weight=(0.3, 0.6, 0.8))
-LOG_QUERY = grid("query-penalty", top=(3, 10), weight=(1.0, 2.0, 4.0, 8.0))
+LOG_QUERY = grid("query-penalty", top=(3, 10), weight=(2.0, 4.0, 8.0, 16.0))
 
 ROWS: dict[str, list[Stack]] = {
     "S6 penalty": rows_of(
@@ -109,11 +110,11 @@ ROWS: dict[str, list[Stack]] = {
     "dense, Met's confidence, query": rows_of(DENSE, BEST, SOFT, LOG_QUERY),
     "dense, head product, query": rows_of(DENSE, PRODUCT, LOG_QUERY),
     "dense, head sum, query": rows_of(HEAD_SUM, QUERY),
-    "local features, dense, query": rows_of(VERIFY, DENSE, QUERY),
-    "local features, dense, head product, query": rows_of(
-        FEW_VERIFY, DENSE[:3], PRODUCT[::5], LOG_QUERY[:4]
+    "dense, local features, query": rows_of(DENSE, VERIFY, QUERY),
+    "dense, local features, head product, query": rows_of(
+        DENSE[:2], FEW_VERIFY, FEW_PRODUCT, LOG_QUERY
     ),
-    "local features, dense, head sum, query": rows_of(FEW_VERIFY, HEAD_SUM, QUERY),
+    "local features, head sum, query": rows_of(FEW_VERIFY, HEAD_SUM, QUERY),
     "alpha expansion, dense, query": rows_of(ALPHA[:9], DENSE, QUERY),
 }
 AUGMENTED = "database-side augmentation"
@@ -178,9 +179,7 @@ def compare(row: str, folder: Path, seed: int, only: Sequence[str] | None) -> No
     print(f"\n{row}: GAP {before:.3f}, accuracy {top1_accuracy(plain, world.of(judge)):.3f}\n")
     print("| stages | accuracy | GAP | gain in GAP (95 % interval) | relative | values chosen |")
     print("|---|---|---|---|---|---|")
-    for name, stacks in everything(world, gallery, bank.vectors, queries):
-        if only and not any(part in name for part in only):
-            continue
+    for name, stacks in everything(world, gallery, bank.vectors, queries, only):
         best_world, best = max(stacks, key=lambda one: one[0].gap(one[1], choose))
         answers = best_world.answers(best, judge)
         report = evaluate(answers, world.of(judge), before=plain, seed=seed)
@@ -194,11 +193,22 @@ def compare(row: str, folder: Path, seed: int, only: Sequence[str] | None) -> No
 
 
 def everything(
-    world: World, gallery: EmbeddingTable, bank: Float32, queries: EmbeddingTable
+    world: World,
+    gallery: EmbeddingTable,
+    bank: Float32,
+    queries: EmbeddingTable,
+    only: Sequence[str] | None,
 ) -> Iterator[tuple[str, list[tuple[World, Stack]]]]:
     """Yield names with the ways to be compared on the choosing half."""
+
+    def wanted(name: str) -> bool:
+        return not only or any(part in name for part in only)
+
     for name, stacks in ROWS.items():
-        yield name, [(world, stack) for stack in stacks]
+        if wanted(name):
+            yield name, [(world, stack) for stack in stacks]
+    if not wanted(AUGMENTED):
+        return
     exact = ExactSearcher(gallery.vectors).search
     codes, _ = code_landmarks(gallery.landmark_ids)
     made = []
