@@ -101,6 +101,9 @@ ROWS: dict[str, list[Stack]] = {
     "SuperGlobal": rows_of(
         grid("super-global", num_hits=(10, 30, 100), num_near=(3, 9), beta=(0.15, 0.5))
     ),
+    "SuperGlobal, mean": rows_of(
+        grid("super-global", num_hits=(10, 30, 100), num_near=(3, 9), pooling=["mean"])
+    ),
     "local features (R3)": rows_of(VERIFY),
     "demotion (R6), transductive": rows_of(BEST, grid("demote", most=(10, 20, 30))),
     "winners of 2020/21 (R1): dense, sum of 3, query": rows_of(

@@ -2,6 +2,7 @@
 
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -104,7 +105,9 @@ def test_database_side_augmentation(weights: str, alpha: float, same: bool, tmp_
         augment_gallery(gallery, searcher.search, out=gallery)
 
 
-def superglobal(query: Float32, hits: Float32, num_near: int, beta: float) -> list[float]:
+def superglobal(
+    query: Float32, hits: Float32, num_near: int, beta: float, pooling: str
+) -> list[float]:
     num, q = len(hits), query.astype(np.float64)
     x = hits.astype(np.float64)
     refined = []
@@ -117,20 +120,24 @@ def superglobal(query: Float32, hits: Float32, num_near: int, beta: float) -> li
         refined.append(whole / weight)
     first = [float(q @ r) for r in refined]
     best = sorted(range(num), key=lambda m: -first[m])[: num_near + 1]
-    pooled = [max(float(refined[m][d]) for m in best) for d in range(len(q))]
+    pool = max if pooling == "max" else lambda values: sum(values) / len(values)
+    pooled = [pool([float(refined[m][d]) for m in best]) for d in range(len(q))]
     return [(first[m] + float(np.dot(pooled, refined[m]))) / 2 for m in range(num)]
 
 
 @pytest.mark.parametrize(("num_hits", "num_near"), [(12, 4), (5, 2), (12, 30), (1, 3), (12, 0)])
-def test_superglobal(num_hits: int, num_near: int) -> None:
+@pytest.mark.parametrize("pooling", ["max", "mean"])
+def test_superglobal(num_hits: int, num_near: int, pooling: Any) -> None:
     gallery, queries = clustered(30, 4), clustered(6, 5)
     found = search(queries, gallery, 12)
     found.indices[1, 3:], found.similarities[1, 3:] = -1, -np.inf
     found.indices[2], found.similarities[2] = -1, -np.inf
-    answer = refine(found, queries, gallery, num_hits=num_hits, num_near=num_near, beta=0.3)
+    answer = refine(
+        found, queries, gallery, num_hits=num_hits, num_near=num_near, beta=0.3, pooling=pooling
+    )
     for query in range(6):
         rows = [row for row in found.indices[query, :num_hits].tolist() if row >= 0]
-        scores = superglobal(queries[query], gallery[rows], num_near, 0.3) if rows else []
+        scores = superglobal(queries[query], gallery[rows], num_near, 0.3, pooling) if rows else []
         wanted = sorted(zip(scores, rows, strict=True), reverse=True)
         assert answer.indices[query, : len(rows)].tolist() == [row for _, row in wanted]
         np.testing.assert_allclose(

@@ -8,13 +8,13 @@ Legend of shapes: Q queries, G gallery rows, M hits that are refined, K hits, D 
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
 
 from cairn.config.value import Value
-from cairn.domain import Float32, Neighbors
+from cairn.domain import Float32, Int64, Neighbors
 from cairn.errors import CairnError
 from cairn.rerank.answers import query_blocks
 from cairn.rerank.context import Context, Rows
@@ -29,6 +29,7 @@ def refine(
     num_hits: int = 100,
     num_near: int = 9,
     beta: float = 0.15,
+    pooling: Literal["max", "mean"] = "max",
 ) -> Neighbors:
     """Return the first ``num_hits`` hits by the mean of two refined similarities.
 
@@ -39,7 +40,8 @@ def refine(
     and S1 = q . x'_m ranks them; the query becomes the largest number, dimension by dimension, of
     the first ``num_near`` + 1 of them (their generalised mean with p -> infinity), S2 = q' . x'_m;
     the new similarity is (S1 + S2) / 2. The published code has no max(., 0): a negative weight may
-    make the sum vanish there. Its numbers are 400 hits, 9 near ones, beta 0.15.
+    make the sum vanish there. Its numbers are 400 hits, 9 near ones, beta 0.15. Largest numbers
+    favour signs, which mean nothing in embeddings that are centred; the mean does not.
 
     Args:
         found: (Q, K) hits.
@@ -48,6 +50,7 @@ def refine(
         num_hits: M; hits beyond stay behind these, in their order.
         num_near: See above.
         beta: At least 0.
+        pooling: "max" as above, or "mean" of the same refined hits.
     """
     if len(queries) != found.num_queries:
         raise CairnError(f"{len(queries)} vectors for the hits of {found.num_queries} queries")
@@ -55,7 +58,7 @@ def refine(
     indices, scores = found.indices.copy(), found.similarities.copy()
     for at in query_blocks(len(queries), num * (queries.shape[1] + num)):
         rows = found.indices[at, :num]
-        better = _refined(rows, queries[at], vectors, num_near, beta)
+        better = _refined(rows, queries[at], vectors, num_near, beta, is_max=pooling == "max")
         lowest = np.where(rows >= 0, better, np.inf).min(axis=1, keepdims=True)
         order = np.argsort(-better, axis=1, kind="stable")
         indices[at, :num] = np.take_along_axis(rows, order, axis=1)
@@ -69,7 +72,13 @@ def refine(
 
 
 def _refined(
-    rows_QM: np.ndarray, queries_QD: Float32, vectors: Rows, num_near: int, beta: float
+    rows_QM: Int64,
+    queries_QD: Float32,
+    vectors: Rows,
+    num_near: int,
+    beta: float,
+    *,
+    is_max: bool,
 ) -> Float32:
     """Return (Q, M) new similarities; -inf where there is no hit."""
     is_there = rows_QM >= 0
@@ -90,7 +99,11 @@ def _refined(
     best = np.argsort(-first_QM, axis=1, kind="stable")[:, : near + 1]
     taken_QND = np.take_along_axis(better_QMD, best[:, :, None], axis=1)
     is_taken = np.take_along_axis(is_there, best, axis=1)[:, :, None]
-    pooled_QD = np.where(is_taken, taken_QND, -np.inf).max(axis=1)
+    if is_max:
+        pooled_QD = np.where(is_taken, taken_QND, -np.inf).max(axis=1)
+    else:
+        pooled_QD = np.where(is_taken, taken_QND, 0).sum(axis=1)
+        pooled_QD /= np.maximum(is_taken.sum(axis=1), 1)
     pooled_QD[~is_there.any(axis=1)] = 0
     second_QM = np.matmul(better_QMD, pooled_QD[:, :, None])[:, :, 0]
     return np.where(is_there, (first_QM + second_QM) / 2, np.float32(-np.inf))
@@ -108,6 +121,7 @@ class SuperGlobal(Value):
     num_hits: int = Field(100, ge=1)
     num_near: int = Field(9, ge=0)
     beta: float = Field(0.15, ge=0)
+    pooling: Literal["max", "mean"] = "max"
 
     def __call__(self, found: Neighbors, context: Context) -> Neighbors:
         """Return the hits by refined similarity."""
@@ -120,4 +134,5 @@ class SuperGlobal(Value):
             num_hits=self.num_hits,
             num_near=self.num_near,
             beta=self.beta,
+            pooling=self.pooling,
         )
