@@ -31,6 +31,9 @@ class Stage(Protocol):
     def __call__(self, found: Any, context: Context) -> Answer:
         """Return what becomes of hits or votes.
 
+        The pipeline has checked that the context holds what the stage needs; make one by
+        ``compose([stage])`` for a single stage, too.
+
         Raises:
             CairnError: The context is of other queries.
         """
