@@ -112,7 +112,7 @@ ROWS: dict[str, list[Stack]] = {
     "dense, query": rows_of(DENSE, QUERY),
     "dense, Met's confidence, query": rows_of(DENSE, BEST, SOFT, LOG_QUERY),
     "dense, head product, query": rows_of(DENSE, PRODUCT, LOG_QUERY),
-    "dense, head sum, query": rows_of(HEAD_SUM, QUERY),
+    "head sum, query": rows_of(HEAD_SUM, QUERY),
     "dense, local features, query": rows_of(DENSE, VERIFY, QUERY),
     "dense, local features, head product, query": rows_of(
         DENSE[:2], FEW_VERIFY, FEW_PRODUCT, LOG_QUERY
