@@ -17,13 +17,21 @@ SMALL = {
     ],
     "gallery.py": ["--images", "300", "--dimension", "16"],
     "embed.py": ["--side", "32", "--images", "8", "--rounds", "1"],
+    "inspection.py": ["--images", "2", "--rounds", "1", "--hashes", "2000"],
     "input.py": ["--side", "32", "--images", "2", "--rounds", "1"],
     "sampling.py": ["--photographs", "500", "--landmarks", "20", "--rounds", "1"],
     "head.py": [
         *("--landmarks", "2000", "--dimension", "16"),
         *("--batch", "4", "--processes", "2", "--steps", "1"),
     ],
+    "cleaning.py": ["--landmarks", "8", "--epochs", "0", "--seeds", "1", "--resamples", "0"],
     "doctor.py": ["--images", "400", "--dimension", "16", "--peer-rows", "100"],
+    "split.py": ["--images", "2000", "--queries", "200"],
+    "manifest.py": [
+        *("--rows", "2000", "--landmarks", "50", "--repeats", "1"),
+        *("--only", "Parquet", "fingerprint"),
+    ],
+    "fetch.py": ["--tars", "2", "--megabytes", "1", "--rows", "2000"],
     "rerank.py": [
         *("--gallery", "500", "--queries", "1", "5", "--k", "30", "--dimension", "16"),
         *("--repeats", "1"),
@@ -47,7 +55,8 @@ def test_no_benchmark_is_forgotten() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "option"), [("photos.py", "--photos"), ("stages.py", "--embeddings")]
+    ("name", "option"),
+    [("photos.py", "--photos"), ("leaks.py", "--photos"), ("stages.py", "--embeddings")],
 )
 def test_real_photographs_are_missed_politely(name: str, option: str, tmp_path: Path) -> None:
     script = ROOT / "benchmarks" / "real" / name

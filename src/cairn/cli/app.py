@@ -15,11 +15,13 @@ from cairn.cli import (
     penalize,
     recognize,
     reproduce,
+    retrieval,
     train,
 )
 
 _ORDER = (
     "demo", "data", "inspect", "train", "embed", "gallery", "penalize", "recognize", "evaluate",
+    "retrieval",
 )  # fmt: skip
 
 
@@ -58,4 +60,5 @@ app.command("recognize", short_help="Name the landmarks in photographs, with evi
     recognize.recognize
 )
 app.command("evaluate", short_help="Score answers, and write the report.")(evaluate.evaluate)
+app.add_typer(retrieval.app, name="retrieval")
 app.add_typer(reproduce.app, name="reproduce")
