@@ -6,6 +6,7 @@ import typer
 from typer.core import TyperGroup
 
 from cairn.cli import (
+    calibrate,
     data,
     demo,
     embed,
@@ -19,7 +20,7 @@ from cairn.cli import (
 )
 
 _ORDER = (
-    "demo", "data", "inspect", "train", "embed", "gallery", "penalize", "recognize", "evaluate",
+    "demo", "data", "inspect", "train", "embed", "gallery", "penalize", "calibrate", "recognize", "evaluate",
 )  # fmt: skip
 
 
@@ -53,6 +54,9 @@ app.command("embed", short_help="Embed the images of one role of a manifest.")(e
 app.add_typer(gallery.app, name="gallery")
 app.command("penalize", short_help="Discount gallery images that anything resembles.")(
     penalize.penalize
+)
+app.command("calibrate", short_help="Say how likely answers are right, and what is unknown.")(
+    calibrate.calibrate
 )
 app.command("recognize", short_help="Name the landmarks in photographs, with evidence.")(
     recognize.recognize
