@@ -76,7 +76,8 @@ def test_features_by_hand() -> None:
     assert found.scores == pytest.approx([0.9, 0.7, 0.5], abs=1e-7)
     # The third has no other landmark: the least that its margin can be.
     assert found.margins == pytest.approx([0.4, 0.2, 0.375], abs=1e-7)
-    assert found.agreements.tolist() == [0.5, 0.25, 1.0]
+    # Two of a's three images among four; c's only one; all three neighbours of the third.
+    assert found.agreements.tolist() == [2 / 3, 1.0, 1.0]
     assert found.sizes.tolist() == [3, 1, 3]
     assert found.matrix[:, NAMES.index("log size")] == pytest.approx(np.log([3, 1, 3]))
     counted = features_of(neighbors([[0]], [[0.9]]), ["a"], {"a": 7, "elsewhere": 9})
@@ -85,10 +86,13 @@ def test_features_by_hand() -> None:
         features_of(neighbors([[-1]], [[-np.inf]]), ["a"])
 
 
-def test_agreement_looks_at_five() -> None:
-    rows = list(range(8))
-    found = features_of(neighbors([rows], [[0.9 - 0.1 * row for row in rows]]), list("aababbbb"))
-    assert found.agreements.tolist() == [3 / 5]
+def test_agreement_looks_at_ten_neighbours_and_at_what_could_agree() -> None:
+    rows = list(range(12))
+    similarities = [[0.9 - 0.05 * row for row in rows]]
+    found = features_of(neighbors([rows], similarities), list("aababbbbbbaa"), {"a": 40, "b": 40})
+    assert found.agreements.tolist() == [3 / 10]
+    found = features_of(neighbors([rows], similarities), list("aababbbbbbaa"))
+    assert found.agreements.tolist() == [3 / 5]  # a has five images
 
 
 def test_reliability_by_hand() -> None:
@@ -194,7 +198,7 @@ def test_a_threshold_by_hand() -> None:
     unknown = np.arange(1, 100) / 100  # 0.01 ... 0.99
     found = threshold_for(unknown, np.array([0.5, 0.995, 1.0, 0.99]), 0.05)
     # floor(0.05 * 100) = 5: the fifth highest, 0.95, is just rejected; four pass.
-    assert found.score == math.nextafter(0.95, 1)
+    assert found.value == math.nextafter(0.95, 1)
     assert found.accepted_unknown.value == pytest.approx(4 / 99)
     assert found.accepted_right.value == 0.75
     assert found.accepted_unknown.low is not None
@@ -212,7 +216,7 @@ def test_the_stated_rate_is_met_on_new_pictures_on_average() -> None:
     rng = np.random.default_rng(0)
     met = []
     for _ in range(2000):
-        score = threshold_for(rng.normal(size=59), np.array([]), 0.05).score
+        score = threshold_for(rng.normal(size=59), np.array([]), 0.05).value
         met.append((1 + math.erf(-score / math.sqrt(2))) / 2)  # chance that a further one passes
     assert np.mean(met) == pytest.approx(0.05, abs=0.0025)  # j / (U + 1) = 3 / 60
 
@@ -327,7 +331,7 @@ def test_figures_and_table() -> None:
     json.dumps(told)
     text = table(one)
     assert f"{judged.num_unknown} of them unknown" in text
-    assert f"{one.threshold().score:.4f}" in text
+    assert f"{one.threshold().value:.4f}" in text
     alone = Judged(judged.scores[:2], judged.probabilities[:2], np.ones(2, bool), np.ones(2, bool))
     assert figures(alone)["auroc"] is None
     assert figures(alone)["oscr"] is None
@@ -340,14 +344,28 @@ def test_an_unknown_query_cannot_be_answered_rightly() -> None:
 
 def test_verdicts() -> None:
     one = calibration()
-    at = one.threshold().score
-    found = neighbors([[0, 1], [1, 0]], [[at + 0.01, 0.2], [at - 0.01, 0.3]])
+    found = neighbors([[0, 1], [1, 0]], [[0.95, 0.2], [0.3, 0.25]])
     first, second = verdicts(one, found, ["a", "b"])
     assert (first.landmark_id, first.is_known) == ("a", True)
     assert (second.landmark_id, second.is_known) == ("b", False)
-    assert 0 < second.probability < 1
-    lenient = verdicts(one, found, ["a", "b"], false_accept_rate=0.5)
+    assert first.score == pytest.approx(0.95)
+    assert second.probability < one.threshold().value <= first.probability
+    chances = one.probability(features_of(found, ["a", "b"]))
+    assert [first.probability, second.probability] == chances.tolist()
+    lenient = verdicts(one, found, ["a", "b"], false_accept_rate=0.999)
     assert [verdict.is_known for verdict in lenient] == [True, True]
+
+
+def test_a_threshold_on_the_score_is_there_too() -> None:
+    one = calibration(false_accept_rate=0.05)
+    judged = one.judged
+    for at, values in (
+        (one.threshold(by="score"), judged.scores),
+        (one.threshold(), judged.probabilities),
+    ):
+        accepted = values >= at.value
+        assert at.accepted_unknown.value == accepted[~judged.known].mean() <= 0.05
+        assert at.accepted_right.value == accepted[judged.right].mean()
 
 
 def test_pictures_are_drawn(tmp_path: Path) -> None:

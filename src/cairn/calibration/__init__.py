@@ -12,7 +12,7 @@ from cairn.calibration.reliability import (
     reliability_bins,
 )
 from cairn.calibration.summary import figures, report, table
-from cairn.calibration.threshold import Threshold, num_needed, require_enough, threshold_for
+from cairn.calibration.threshold import By, Threshold, num_needed, require_enough, threshold_for
 from cairn.calibration.verdict import Verdict, verdicts
 
 __all__ = [
@@ -21,6 +21,7 @@ __all__ = [
     "NUM_NEIGHBORS",
     "Basis",
     "Bin",
+    "By",
     "Calibration",
     "Chance",
     "Features",

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from cairn.calibration.features import Features
 from cairn.calibration.fitting import Chance, Fitted
-from cairn.calibration.threshold import Threshold, threshold_for
+from cairn.calibration.threshold import By, Threshold, threshold_for
 from cairn.errors import CairnError
 from cairn.runs import read_json, write_json
 
@@ -81,7 +81,10 @@ class Judged:
     right: Bool
 
     def __post_init__(self) -> None:
-        if len({one.shape for one in (self.scores, self.probabilities, self.known, self.right)}) > 1:
+        if (
+            len({one.shape for one in (self.scores, self.probabilities, self.known, self.right)})
+            > 1
+        ):
             raise CairnError("judged answers need one value of each kind for every query")
         if (self.right & ~self.known).any():
             raise CairnError("an answer to an unknown query cannot be right")
@@ -144,19 +147,25 @@ class Calibration:
         """
         return self.chance(features)
 
-    def threshold(self, false_accept_rate: float | None = None) -> Threshold:
-        """Return the score from which answers are accepted as known.
+    def threshold(self, false_accept_rate: float | None = None, *, by: By = "chance") -> Threshold:
+        """Return from where on answers are accepted as known.
+
+        A threshold on the chance keeps more right answers than one on the score at the same rate
+        (docs/results.md), because it knows the margin and the landmark's size. Neither depends on
+        how many queries are unknown.
 
         Args:
             false_accept_rate: The share of unknown pictures that may be accepted; the calibration's
-                own by default. It does not depend on how many queries are unknown.
+                own by default.
+            by: ``chance``, or ``score`` where nothing else is at hand.
 
         Raises:
             CairnError: The validation had too few unknown queries for that rate.
         """
         judged = self.judged
         rate = self.false_accept_rate if false_accept_rate is None else false_accept_rate
-        return threshold_for(judged.scores[~judged.known], judged.scores[judged.right], rate)
+        values = judged.probabilities if by == "chance" else judged.scores
+        return threshold_for(values[~judged.known], values[judged.right], rate, by=by)
 
     def write(self, path: Path) -> None:
         """Write JSON, whole or not at all; floats read back to the bit."""

@@ -26,7 +26,7 @@ Bool = NDArray[np.bool_]
 NUM_NEIGHBORS = 20
 """Neighbours that features look at."""
 
-AGREEING = 5
+AGREEING = 10
 """Of these, the first ones that may agree with the answer."""
 
 NAMES = ("score", "margin", "agreement", "log size")
@@ -41,8 +41,8 @@ class Features:
         scores: (Q,) float64 similarity less penalty of the best gallery image.
         margins: (Q,) score less that of the best image of another landmark; where none of the K
             neighbours shows another, less that of the last one, which is the least it can be.
-        agreements: (Q,) share of the first neighbours, :data:`AGREEING` or fewer, that show the
-            landmark answered.
+        agreements: (Q,) how many of the first :data:`AGREEING` neighbours show the landmark
+            answered, as a share of as many as could: a small landmark has fewer to agree.
         sizes: (Q,) gallery photographs of the landmark answered, at least 1.
     """
 
@@ -108,10 +108,12 @@ def features_of(
     first_other_Q = np.where(is_other.any(axis=1), is_other.argmax(axis=1), num_there_Q - 1)
     others_Q = scores_QK[np.arange(len(scores_QK)), first_other_Q]
     agrees = (codes_QK == answer_Q[:, None])[:, :AGREEING] & is_there[:, :AGREEING]
+    sizes_Q = np.asarray([counted[names[code]] for code in answer_Q.tolist()], dtype=np.int64)
+    most_Q = np.minimum(np.minimum(num_there_Q, AGREEING), sizes_Q)
     return Features(
         tuple(names[code] for code in answer_Q.tolist()),
         scores_QK[:, 0],
         scores_QK[:, 0] - others_Q,
-        agrees.sum(axis=1) / np.minimum(num_there_Q, AGREEING),
-        np.asarray([counted[names[code]] for code in answer_Q.tolist()], dtype=np.int64),
+        agrees.sum(axis=1) / most_Q,
+        sizes_Q,
     )

@@ -171,9 +171,7 @@ def _losses(
     return {method: log_loss(chances, right) for method, chances in told.items()}
 
 
-def _folds(
-    right: Bool, num_folds: int, rng: np.random.Generator
-) -> Iterator[tuple[Bool, Bool]]:
+def _folds(right: Bool, num_folds: int, rng: np.random.Generator) -> Iterator[tuple[Bool, Bool]]:
     """Yield (inside, outside) of each fold; right and wrong answers are spread evenly."""
     fold = np.zeros(len(right), dtype=np.int64)
     for kind in (right, ~right):

@@ -30,17 +30,14 @@ def draw_reliability(path: Path, judged: Judged) -> None:
     lows = np.asarray([one.right.low for one in bins], dtype=np.float64)
     highs = np.asarray([one.right.high for one in bins], dtype=np.float64)
     curve.plot([0, 1], [0, 1], color=_GREY, linewidth=1, linestyle="--")
-    curve.text(0.97, 0.90, "as it should be", color=_GREY, fontsize=9, ha="right", va="top",
-               rotation=0)  # fmt: skip
+    curve.text(0.70, 0.64, "as it should be", color=_GREY, fontsize=9, ha="left", va="top")
     curve.vlines(said, lows, highs, color=_MAIN, linewidth=1.4, alpha=0.7)
     curve.plot(said, came, color=_MAIN, marker="o", markersize=6, linewidth=1.4)
-    curve.set_aspect("equal")
     curve.set_xlim(-0.02, 1.02)
     curve.set_ylim(-0.02, 1.02)
     curve.set_ylabel("share that is right (95 % interval)")
     curve.set_title(
-        f"{len(judged):,} answers, ECE {calibration_error(bins):.3f} "
-        f"(queries not fitted on)",
+        f"{len(judged):,} answers to queries not fitted on: ECE {calibration_error(bins):.3f}",
         loc="left",
         fontsize=11,
     )
@@ -70,23 +67,29 @@ def draw_reliability(path: Path, judged: Judged) -> None:
 def draw_open_set(path: Path, calibration: Calibration) -> None:
     """Draw right answers kept against unknown pictures accepted (OSCR), with the threshold."""
     judged = calibration.judged
-    found = OpenSetCurve.of(judged.known, judged.right, judged.scores)
-    assert found is not None, "a calibration has known and unknown queries"
+    found = OpenSetCurve.of(judged.known, judged.right, judged.probabilities)
+    plain = OpenSetCurve.of(judged.known, judged.right, judged.scores)
+    assert found is not None and plain is not None, "a calibration has known and unknown queries"
     at = calibration.threshold()
     figure = _figure(5.4, 4.6)
     axis = figure.subplots()
     least = max(_LEAST_RATE, 0.5 / judged.num_unknown)
-    axis.plot(np.maximum(found.false_positives, least), found.correct, color=_MAIN,
-              drawstyle="steps-post")  # fmt: skip
+    for curve, colour, style, name in (
+        (plain, _GREY, ":", f"by score, area {plain.area:.3f}"),
+        (found, _MAIN, "-", f"by chance, area {found.area:.3f}"),
+    ):
+        axis.plot(np.maximum(curve.false_positives, least), curve.correct, color=colour,
+                  linestyle=style, drawstyle="steps-post", label=name)  # fmt: skip
+    axis.legend(loc="lower right", frameon=False, fontsize=9)
     accuracy = float(found.correct[-1])
     axis.axhline(accuracy, color=_GREY, linewidth=1, linestyle="--")
     axis.text(least, accuracy + 0.012, f"accuracy on known {accuracy:.3f}", color=_GREY, fontsize=9)
     accepted = max(at.accepted_unknown.value, least)
-    kept = float((judged.right & (judged.scores >= at.score)).sum() / judged.known.sum())
+    kept = float((judged.right & (judged.probabilities >= at.value)).sum() / judged.known.sum())
     axis.plot(accepted, kept, "o", color=_SECOND, markersize=8)
     side = "right" if accepted > 0.1 else "left"
     axis.annotate(
-        f"threshold {at.score:.4f}:\n{100 * at.accepted_unknown.value:.2f} % of unknown accepted\n"
+        f"chance of {at.value:.3f} or more:\n{100 * at.accepted_unknown.value:.2f} % of unknown accepted\n"
         f"{100 * at.accepted_right.value:.1f} % of right answers kept",
         (accepted, kept),
         xytext=(-10 if side == "right" else 10, -8),
@@ -101,7 +104,7 @@ def draw_open_set(path: Path, calibration: Calibration) -> None:
     axis.set_ylim(0, min(1.02, accuracy + 0.1))
     axis.set_xlabel("unknown pictures accepted")
     axis.set_ylabel("known queries answered rightly and accepted")
-    axis.set_title(f"OSCR {found.area:.3f}", loc="left", fontsize=11)
+    axis.set_title("What keeping unknown pictures out costs (OSCR)", loc="left", fontsize=11)
     axis.xaxis.set_major_formatter(_percent())
     axis.yaxis.set_major_formatter(_percent())
     _plain(axis)

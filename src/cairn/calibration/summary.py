@@ -13,6 +13,7 @@ from cairn.calibration.reliability import (
     log_loss,
     reliability_bins,
 )
+from cairn.calibration.threshold import By
 from cairn.metrics import auroc
 
 
@@ -23,10 +24,12 @@ def figures(judged: Judged) -> dict[str, float | None]:
     ``log_loss`` are of the chances. Of the scores: ``auroc`` and ``fpr95`` (the share of unknown
     queries accepted where 95 % of the known ones are) part known from unknown, ``oscr`` is the area
     under correct classification against false positives, ``accuracy`` the share of the known
-    queries answered rightly. ``auroc_right`` parts right answers from all others by their chances.
+    queries answered rightly. ``oscr_chance`` is that area by chances, and ``auroc_right`` parts
+    right answers from all others by them.
     """
     chances, right = judged.probabilities, judged.right
     curve = OpenSetCurve.of(judged.known, right, judged.scores)
+    by_chance = OpenSetCurve.of(judged.known, right, chances)
     num_known = int(judged.known.sum())
     return {
         "ece": calibration_error(reliability_bins(chances, right)),
@@ -37,6 +40,7 @@ def figures(judged: Judged) -> dict[str, float | None]:
         "auroc_right": auroc(right, chances),
         "fpr95": false_positive_rate(judged.known, judged.scores),
         "oscr": None if curve is None else curve.area,
+        "oscr_chance": None if by_chance is None else by_chance.area,
         "accuracy": float(right.sum() / num_known) if num_known else None,
     }
 
@@ -53,6 +57,7 @@ def report(calibration: Calibration) -> dict[str, Any]:
         "losses": dict(calibration.losses),
         **figures(judged),
         "threshold": calibration.threshold().to_json(),
+        "threshold_on_score": calibration.threshold(by="score").to_json(),
         "reliability": [one.to_json() for one in bins],
     }
 
@@ -68,18 +73,23 @@ def table(calibration: Calibration) -> str:
         "auroc": "AUROC known/unknown",
         "fpr95": "FPR at 95 % TPR",
         "oscr": "OSCR, area",
+        "oscr_chance": "OSCR, area, by chance",
         "accuracy": "accuracy on known",
     }
-    at = calibration.threshold()
     lines = [
         f"{len(judged)} queries, {judged.num_unknown} of them unknown to the gallery; "
         f"chances by {calibration.chance.method}, on queries they were not fitted on",
         *(f"{title:<26}{found[name]:8.4f}" for name, title in names.items()),
-        f"{'threshold':<26}{at.score:8.4f}",
-        f"{'  unknown accepted':<26}{_share(at.accepted_unknown)} "
-        f"(asked: at most {100 * at.false_accept_rate:.4g} %)",
-        f"{'  right answers accepted':<26}{_share(at.accepted_right)}",
     ]
+    kinds: tuple[By, ...] = ("chance", "score")
+    for by in kinds:
+        at = calibration.threshold(by=by)
+        lines += [
+            f"{f'threshold on {by}':<26}{at.value:8.4f}",
+            f"{'  unknown accepted':<26}{_share(at.accepted_unknown)} "
+            f"(asked: at most {100 * at.false_accept_rate:.4g} %)",
+            f"{'  right answers accepted':<26}{_share(at.accepted_right)}",
+        ]
     return "\n".join(lines)
 
 
@@ -87,4 +97,3 @@ def _share(interval: Interval) -> str:
     return (
         f"{100 * interval.value:7.2f} %  [{100 * interval.low:.2f} %, {100 * interval.high:.2f} %]"
     )
-

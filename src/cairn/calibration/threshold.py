@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,20 +18,26 @@ from cairn.proportions import clopper_pearson
 
 Float64 = NDArray[np.float64]
 
+By = Literal["chance", "score"]
+"""What a threshold is laid on."""
+
 
 @dataclass(frozen=True)
 class Threshold:
-    """Answers with a score at or above ``score`` are accepted as known.
+    """Answers at or above ``value`` are accepted as known.
 
     Args:
-        score: Similarity less penalty of the best gallery image, as ``cairn recognize`` reports.
+        value: A chance of being right or a score, as ``by`` says.
+        by: ``chance``, or ``score``: similarity less penalty of the best gallery image, as
+            ``cairn recognize`` reports it.
         false_accept_rate: The share of unknown pictures that may be accepted.
         accepted_unknown: The share of the validation's unknown queries that is, with its exact
             95 % interval (Clopper and Pearson 1934).
         accepted_right: The share of the right answers that is accepted, likewise.
     """
 
-    score: float
+    value: float
+    by: By
     false_accept_rate: float
     accepted_unknown: Interval
     accepted_right: Interval
@@ -67,7 +73,11 @@ def require_enough(num_unknown: int, false_accept_rate: float) -> None:
 
 
 def threshold_for(
-    unknown_scores: Float64, right_scores: Float64, false_accept_rate: float
+    unknown_scores: Float64,
+    right_scores: Float64,
+    false_accept_rate: float,
+    *,
+    by: By = "score",
 ) -> Threshold:
     """Return the lowest threshold at which so few unknown pictures are expected to be accepted.
 
@@ -76,9 +86,10 @@ def threshold_for(
     whatever the scores' distribution (Vovk et al. 2005; Papadopoulos et al. 2002).
 
     Args:
-        unknown_scores: (U,) of queries that show no landmark of the gallery.
+        unknown_scores: (U,) scores, or chances, of queries that show no landmark of the gallery.
         right_scores: Of right answers, to say what the threshold costs.
         false_accept_rate: In (0, 1).
+        by: What the values are.
 
     Raises:
         CairnError: There are too few unknown queries for that rate.
@@ -86,12 +97,13 @@ def threshold_for(
     require_enough(len(unknown_scores), false_accept_rate)
     allowed = math.floor(false_accept_rate * (len(unknown_scores) + 1) + 1e-9)
     rejected = np.sort(unknown_scores)[len(unknown_scores) - allowed]
-    score = float(np.nextafter(rejected, np.inf))
+    value = float(np.nextafter(rejected, np.inf))
     return Threshold(
-        score,
+        value,
+        by,
         false_accept_rate,
-        _accepted(unknown_scores, score),
-        _accepted(right_scores, score),
+        _accepted(unknown_scores, value),
+        _accepted(right_scores, value),
     )
 
 

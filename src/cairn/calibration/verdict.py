@@ -17,15 +17,15 @@ class Verdict:
     Args:
         landmark_id: The landmark answered, whether it is accepted or not.
         score: Similarity less penalty of the best gallery image.
-        is_known: Whether the score reaches the threshold; if not, the photograph is taken to show
-            no landmark of the gallery.
         probability: The calibrated chance that the answer is right.
+        is_known: Whether that reaches the threshold; if not, the photograph is taken to show no
+            landmark of the gallery.
     """
 
     landmark_id: str
     score: float
-    is_known: bool
     probability: float
+    is_known: bool
 
 
 def verdicts(
@@ -51,7 +51,7 @@ def verdicts(
         CairnError: A query has no neighbour, or the rate cannot be told.
     """
     features = features_of(neighbors, landmark_ids, sizes)
-    threshold = calibration.threshold(false_accept_rate).score
+    threshold = calibration.threshold(false_accept_rate).value
     chances = calibration.probability(features).tolist()
     rows = zip(features.landmark_ids, features.scores.tolist(), chances, strict=True)
-    return [Verdict(one, score, score >= threshold, chance) for one, score, chance in rows]
+    return [Verdict(one, score, chance, chance >= threshold) for one, score, chance in rows]
