@@ -20,6 +20,7 @@ from urllib.parse import unquote
 
 from cairn.domain import Prediction
 from cairn.errors import CairnError, nearest
+from cairn.plain_csv import plain_columns
 from cairn.runs import atomic_write
 
 if TYPE_CHECKING:
@@ -29,8 +30,12 @@ Answers = Mapping[str, tuple[str, float]]
 """image id -> (landmark id, score); an image without an answer is absent."""
 
 Usage = Literal["all", "public", "private"]
+_NONE: frozenset[str] = frozenset()
 _SWAPPED = "this looks like a manifest: the submission comes first, then what is true"
 USAGES = ("Public", "Private", "Ignored")
+
+SUBMISSION_HEADER = ("id", "landmarks")
+SOLUTION_HEADER = ("id", "landmarks", "Usage")
 
 
 @dataclass(frozen=True)
@@ -111,18 +116,31 @@ def read_submission(path: Path) -> dict[str, tuple[str, float] | None]:
         CairnError: With the line at fault: a missing file or header, a repeated or empty id, not
             exactly ``<landmark> <score>``, a score that is no finite number.
     """
+    columns = plain_columns(path, SUBMISSION_HEADER)
+    quick = None if columns is None else _quick_answers(*columns)
+    if quick is not None:
+        return quick
     answers: dict[str, tuple[str, float] | None] = {}
-    for line, (image_id, value) in _rows(path, ("id", "landmarks")):
-        tokens = value.split()
-        if len(tokens) not in (0, 2):
-            raise CairnError(
-                f"expected '<landmark> <score>' or a blank, found {len(tokens)} words: {value!r}",
-                where=f"{path}, line {line}",
-            )
-        answers[image_id] = (
-            (unquote(tokens[0]), _score(tokens[1], f"{path}, line {line}")) if tokens else None
-        )
+    for line, (image_id, value) in _rows(path, SUBMISSION_HEADER):
+        try:
+            answers[image_id] = answer_of(value)
+        except CairnError as error:
+            raise CairnError(error.what, where=f"{path}, line {line}") from None
     return answers
+
+
+def answer_of(value: str) -> tuple[str, float] | None:
+    """Return the landmark and score in the second column of a submission, or None for a blank.
+
+    Raises:
+        CairnError: It is not exactly ``<landmark> <score>``, or the score is no finite number.
+    """
+    tokens = value.split()
+    if len(tokens) not in (0, 2):
+        raise CairnError(
+            f"expected '<landmark> <score>' or a blank, found {len(tokens)} words: {value!r}"
+        )
+    return (unquote(tokens[0]), _score(tokens[1])) if tokens else None
 
 
 def read_solution(path: Path, *, usage: Usage = "all") -> Solution:
@@ -139,10 +157,10 @@ def read_solution(path: Path, *, usage: Usage = "all") -> Solution:
     set_aside: set[str] = set()
     answered: list[str] = []  # every second word: in a submission, all of them are scores
     header = _header(path)
-    has_usage = header == ("id", "landmarks", "Usage")
+    has_usage = header == SOLUTION_HEADER
     if usage != "all" and not has_usage:
         raise CairnError(f"usage {usage!r} needs a column Usage", where=path)
-    for line, row in _rows(path, header if has_usage else ("id", "landmarks")):
+    for line, row in _solution_rows(path, header):
         used = row[2] if has_usage else "Public"
         if used not in USAGES:
             raise CairnError(
@@ -150,9 +168,11 @@ def read_solution(path: Path, *, usage: Usage = "all") -> Solution:
             )
         if used == "Ignored" or (usage != "all" and used.lower() != usage):
             set_aside.add(row[0])
-        else:
-            truth[row[0]] = frozenset(unquote(token) for token in row[1].split())
+        elif row[1]:
+            truth[row[0]] = landmarks_of(row[1])
             answered += row[1].split()[1:2]
+        else:
+            truth[row[0]] = _NONE
     num_labelled = sum(map(bool, truth.values()))
     if answered and len(answered) == num_labelled and all(map(_is_fraction, answered)):
         raise CairnError(
@@ -164,6 +184,11 @@ def read_solution(path: Path, *, usage: Usage = "all") -> Solution:
         return Solution(truth, frozenset(set_aside))
     except CairnError as error:
         raise CairnError(error.what, where=path, todo=error.todo) from None
+
+
+def landmarks_of(value: str) -> frozenset[str]:
+    """Return the landmarks in the second column of a solution."""
+    return frozenset(unquote(token) if "%" in token else token for token in value.split())
 
 
 def solution_of(manifest: Manifest) -> Solution:
@@ -182,6 +207,15 @@ def solution_of(manifest: Manifest) -> Solution:
     )
 
 
+def _solution_rows(path: Path, header: tuple[str, ...]) -> Iterator[tuple[int, Sequence[str]]]:
+    """Yield (line number, row); the numbers are right where a row will be refused."""
+    if header in (SUBMISSION_HEADER, SOLUTION_HEADER):
+        columns = plain_columns(path, header)
+        if columns is not None and set(columns[2] if len(columns) == 3 else ()) <= set(USAGES):
+            return enumerate(zip(*columns, strict=True), start=2)
+    return _rows(path, header if header == SOLUTION_HEADER else SUBMISSION_HEADER)
+
+
 def _quote(landmark_id: str) -> str:
     def code(found: re.Match[str]) -> str:
         return "".join(f"%{byte:02X}" for byte in found.group().encode())
@@ -189,13 +223,34 @@ def _quote(landmark_id: str) -> str:
     return re.sub(r"[%\s]", code, landmark_id)
 
 
-def _score(token: str, where: str) -> float:
+def _quick_answers(
+    image_ids: list[str], values: list[str]
+) -> dict[str, tuple[str, float] | None] | None:
+    """Return what ``answer_of`` says of every value; None where it would refuse one."""
+    tokens = [value.split() for value in values]
+    if not set(map(len, tokens)) <= {0, 2}:
+        return None
+    try:
+        scores = [float(pair[1]) for pair in tokens if pair]
+    except ValueError:
+        return None
+    if not all(map(math.isfinite, scores)) or any("_" in pair[1] for pair in tokens if pair):
+        return None
+    found = iter(scores)
+    answers = [
+        ((unquote(pair[0]) if "%" in pair[0] else pair[0]), next(found)) if pair else None
+        for pair in tokens
+    ]
+    return dict(zip(image_ids, answers, strict=True))
+
+
+def _score(token: str) -> float:
     try:
         score = float(token)
     except ValueError:
-        raise CairnError(f"the score is not a number: {token!r}", where=where) from None
+        raise CairnError(f"the score is not a number: {token!r}") from None
     if not math.isfinite(score) or "_" in token:
-        raise CairnError(f"the score is not a finite number: {token!r}", where=where)
+        raise CairnError(f"the score is not a finite number: {token!r}")
     return score
 
 

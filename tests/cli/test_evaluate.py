@@ -128,3 +128,13 @@ def test_swapped_files_are_told(run: Run, tmp_path: Path) -> None:
     with pytest.raises(CairnError, match="expected the header") as caught:
         run(solution="manifest.csv")
     assert "submission comes first" in caught.value.todo
+
+
+def test_variants_side_by_side(run: Run) -> None:
+    value = json.loads(run("--variants", "--json", "--resamples", "0"))
+    found = {one["name"]: one["value"] for one in value["variants"]}
+    assert found["official"] == value["gap"]
+    assert found["over correct"] == pytest.approx(0.5)  # the right one is second
+    text = run("--variants", "--resamples", "0")
+    assert "no non-landmarks" in text
+    assert "+0.333333" in text
