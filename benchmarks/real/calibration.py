@@ -23,13 +23,16 @@ from photos import ROLES, ROOT, ROWS, run_row
 from cairn.calibration import (
     METHODS,
     NUM_NEIGHBORS,
+    By,
     Calibration,
     Chance,
     Features,
     Judged,
+    calibration_error,
     features_of,
     figures,
     fit,
+    reliability_bins,
 )
 from cairn.calibration.pictures import draw_open_set, draw_reliability
 from cairn.gallery import Gallery
@@ -105,6 +108,7 @@ def measure(
         for name, value in figures(judged).items():
             if value is not None:
                 values[name].append(value)
+        values["ece of perfect chances"].append(luck(told, half))
         promised = figures(made.judged)
         for name in ("ece", "brier"):
             values[f"{name}, as promised"].append(promised[name] or 0.0)
@@ -114,20 +118,16 @@ def measure(
             values[f"log loss, {method}"].append(other["log_loss"] or 0.0)
             values[f"ece, {method}"].append(other["ece"] or 0.0)
         for rate in RATES:
-            at = made.threshold(rate)
-            values[f"unknown accepted, asked {rate:.0%}"].append(
-                float((rest.scores[~known[~ours]] >= at.value).mean())
-            )
-            values[f"right answers kept at {rate:.0%}"].append(
-                float((rest.scores[right[~ours]] >= at.value).mean())
-            )
-            values[f"inside the interval at {rate:.0%}"].append(
-                float(
-                    at.accepted_unknown.low  # type: ignore[operator]
-                    <= values[f"unknown accepted, asked {rate:.0%}"][-1]
-                    <= at.accepted_unknown.high  # type: ignore[operator]
-                )
-            )
+            sides: tuple[tuple[By, NDArray[np.float64]], ...]
+            sides = (("score", rest.scores), ("chance", told))
+            for by, ours_told in sides:
+                at = made.threshold(rate, by=by)
+                accepted = ours_told >= at.value
+                name = f"at {rate:.0%} by {by}"
+                values[f"{name}: unknown accepted"].append(float(accepted[~judged.known].mean()))
+                values[f"{name}: right kept"].append(float(accepted[judged.right].mean()))
+                wrong = judged.known & ~judged.right
+                values[f"{name}: wrong kept"].append(float(accepted[wrong].mean()))
         values["GAP by score"].append(gap(queries, truth, ~ours, rest, rest.scores))
         values["GAP by chance"].append(gap(queries, truth, ~ours, rest, told))
         if pictures is not None and half == 0:
@@ -146,6 +146,13 @@ def halved(known: Bool, rng: np.random.Generator) -> Bool:
         members = rng.permutation(np.flatnonzero(kind))
         ours[members[: len(members) // 2]] = True
     return ours
+
+
+def luck(chances: NDArray[np.float64], seed: int) -> float:
+    """Return the mean ECE that answers would have if the chances were perfect: by luck alone."""
+    rng = np.random.default_rng(seed)
+    drawn = [rng.random(len(chances)) < chances for _ in range(50)]
+    return float(np.mean([calibration_error(reliability_bins(chances, one)) for one in drawn]))
 
 
 def gap(

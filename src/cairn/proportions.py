@@ -41,7 +41,7 @@ def clopper_pearson(num_hits: int, num_trials: int, *, level: float = LEVEL) -> 
         num_trials: At least 1.
         level: How often, at least, the interval holds the true chance.
     """
-    assert 0 <= num_hits <= num_trials and num_trials > 0, "hits are among the trials"
+    assert 0 <= num_hits <= num_trials, "hits are among the trials"
     tail = (1 - level) / 2
     low = 0.0 if num_hits == 0 else 1 - _highest(num_trials - num_hits, num_trials, tail)
     high = 1.0 if num_hits == num_trials else _highest(num_hits, num_trials, tail)
@@ -50,7 +50,7 @@ def clopper_pearson(num_hits: int, num_trials: int, *, level: float = LEVEL) -> 
 
 
 def _highest(num_hits: int, num_trials: int, tail: float) -> float:
-    """Return the chance p under which at most ``num_hits`` < n hits have the probability ``tail``."""
+    """Return the chance under which at most ``num_hits`` < n hits have the probability ``tail``."""
     hits = np.arange(num_hits + 1)
     whole = math.lgamma(num_trials + 1)
     ways = np.array(

@@ -20,7 +20,7 @@ def test_the_help_lists_commands_as_the_job_goes_and_every_recipe() -> None:
         "calibrate",
         "recognize",
     ]
-    assert listed == [*job, "evaluate", "reproduce"]
+    assert listed == [*job, "evaluate", "lint", "reproduce"]
     assert "..." not in out.partition("Commands:")[2], "a summary is cut off"
     words = " ".join(CliRunner().invoke(app, ["train", "--help"]).stdout.split())
     for name in builtin_recipes():

@@ -1,4 +1,4 @@
-"""A gallery's calibration: kept under what it holds for, and refused when anything of it changed."""
+"""A gallery's calibration: kept under what it holds for, refused when anything of it changed."""
 
 from __future__ import annotations
 

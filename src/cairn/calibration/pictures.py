@@ -69,7 +69,8 @@ def draw_open_set(path: Path, calibration: Calibration) -> None:
     judged = calibration.judged
     found = OpenSetCurve.of(judged.known, judged.right, judged.probabilities)
     plain = OpenSetCurve.of(judged.known, judged.right, judged.scores)
-    assert found is not None and plain is not None, "a calibration has known and unknown queries"
+    assert found is not None, "a calibration has known and unknown queries"
+    assert plain is not None, "a calibration has known and unknown queries"
     at = calibration.threshold()
     figure = _figure(5.4, 4.6)
     axis = figure.subplots()
@@ -89,7 +90,8 @@ def draw_open_set(path: Path, calibration: Calibration) -> None:
     axis.plot(accepted, kept, "o", color=_SECOND, markersize=8)
     side = "right" if accepted > 0.1 else "left"
     axis.annotate(
-        f"chance of {at.value:.3f} or more:\n{100 * at.accepted_unknown.value:.2f} % of unknown accepted\n"
+        f"chance of {at.value:.3f} or more:\n"
+        f"{100 * at.accepted_unknown.value:.2f} % of unknown accepted\n"
         f"{100 * at.accepted_right.value:.1f} % of right answers kept",
         (accepted, kept),
         xytext=(-10 if side == "right" else 10, -8),

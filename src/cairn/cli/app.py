@@ -13,6 +13,7 @@ from cairn.cli import (
     evaluate,
     gallery,
     inspect,
+    lint,
     penalize,
     recognize,
     reproduce,
@@ -20,7 +21,8 @@ from cairn.cli import (
 )
 
 _ORDER = (
-    "demo", "data", "inspect", "train", "embed", "gallery", "penalize", "calibrate", "recognize", "evaluate",
+    "demo", "data", "inspect", "train", "embed", "gallery", "penalize", "calibrate", "recognize",
+    "evaluate", "lint",
 )  # fmt: skip
 
 
@@ -62,4 +64,5 @@ app.command("recognize", short_help="Name the landmarks in photographs, with evi
     recognize.recognize
 )
 app.command("evaluate", short_help="Score answers, and write the report.")(evaluate.evaluate)
+app.command("lint", short_help="List all that is wrong with a submission file.")(lint.lint)
 app.add_typer(reproduce.app, name="reproduce")

@@ -1,8 +1,8 @@
 """The calibrations of a gallery: kept beside its vectors, found by what they hold for.
 
 A chance is fitted to one model, one set of images and labels, one penalty and one way to search.
-Whatever changes any of these leaves none that may be used, and says what to do: a stale chance looks
-just like a good one. Several may lie side by side, with and without the penalty, say.
+Whatever changes any of these leaves none that may be used, and says what to do: a stale chance
+looks just like a good one. Several may lie side by side, with and without the penalty, say.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Compacting a gallery: few large files for many small ones, and old versions let go.
 
-What the kept versions do not need goes too: models, penalties, banks, indexes and calibrations beside the
-vectors. The answers stay the same, to the last tie: rows keep their order.
+What the kept versions do not need goes too: models, penalties, banks, indexes and calibrations
+beside the vectors. The answers stay the same, to the last tie: rows keep their order.
 """
 
 from __future__ import annotations
