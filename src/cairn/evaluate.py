@@ -185,7 +185,8 @@ def _alike(sets: Sequence[_Measured]) -> tuple[Int64, Int64]:
 
 def _paired(one: Int64, two: Int64) -> Int64:
     """Return (Q,) numbers from 0 that are equal where both of two are; these are not negative."""
-    return np.unique(one * (int(two.max(initial=0)) + 1) + two, return_inverse=True)[1]
+    numbers: Int64 = np.unique(one * (int(two.max(initial=0)) + 1) + two, return_inverse=True)[1]
+    return numbers
 
 
 def _bins(

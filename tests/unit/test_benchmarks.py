@@ -24,6 +24,7 @@ SMALL = {
         *("--batch", "4", "--processes", "2", "--steps", "1"),
     ],
     "doctor.py": ["--images", "400", "--dimension", "16", "--peer-rows", "100"],
+    "scoring.py": ["--queries", "600", "--rounds", "1", "--peer-resamples", "2"],
     "train.py": ["--side", "32", "--batch", "4", "--steps", "1", "--rounds", "1"],
 }
 
@@ -42,8 +43,9 @@ def test_no_benchmark_is_forgotten() -> None:
     assert scripts == {*SMALL, "world.py"}
 
 
-def test_real_photographs_are_missed_politely(tmp_path: Path) -> None:
-    script = ROOT / "benchmarks" / "real" / "photos.py"
+@pytest.mark.parametrize("name", ["photos.py", "calibration.py"])
+def test_real_photographs_are_missed_politely(tmp_path: Path, name: str) -> None:
+    script = ROOT / "benchmarks" / "real" / name
     command = [sys.executable, "-W", "ignore", str(script), "--photos", str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr[-2000:]

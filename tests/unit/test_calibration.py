@@ -180,7 +180,7 @@ def test_oscr_is_the_brute_force_over_pairs_and_auroc_where_all_are_right(digits
     rng = np.random.default_rng(5)
     known = rng.random(120) < 0.6
     right = known & (rng.random(120) < 0.7)
-    scores = np.round(rng.random(120) + 0.3 * right, digits)
+    scores = np.asarray(np.round(rng.random(120) + 0.3 * right, digits), np.float64)
     pairs = [
         (1.0 if s > u else 0.5 if s == u else 0.0) * r
         for s, r in zip(scores[known], right[known], strict=True)

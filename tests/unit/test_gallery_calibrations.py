@@ -99,9 +99,12 @@ def place(model: Path, tmp_path: Path) -> Path:
     return tmp_path / "gallery"
 
 
-def calibrated(model: Path, place: Path, **wishes: bool) -> Calibration:
+def calibrated(model: Path, place: Path, *, use_penalty: bool = True) -> Calibration:
     gallery = Gallery.load(place)
-    made = calibrate_gallery(gallery, *asked(model), false_accept_rate=RATE, **wishes)
+    queries, truth = asked(model)
+    made = calibrate_gallery(
+        gallery, queries, truth, false_accept_rate=RATE, use_penalty=use_penalty
+    )
     keep_calibration(gallery, made)
     return made
 

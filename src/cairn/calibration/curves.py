@@ -107,8 +107,12 @@ class Logistic:
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Logistic:
         """Return what ``to_json`` gave."""
-        rows = (tuple(map(float, value[name])) for name in ("means", "scales", "coefficients"))
-        return cls(*rows, float(value["intercept"]))
+        return cls(
+            tuple(map(float, value["means"])),
+            tuple(map(float, value["scales"])),
+            tuple(map(float, value["coefficients"])),
+            float(value["intercept"]),
+        )
 
 
 @dataclass(frozen=True)

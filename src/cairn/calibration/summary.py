@@ -94,6 +94,5 @@ def table(calibration: Calibration) -> str:
 
 
 def _share(interval: Interval) -> str:
-    return (
-        f"{100 * interval.value:7.2f} %  [{100 * interval.low:.2f} %, {100 * interval.high:.2f} %]"
-    )
+    low, high = (100 * (bound or 0.0) for bound in (interval.low, interval.high))
+    return f"{100 * interval.value:7.2f} %  [{low:.2f} %, {high:.2f} %]"
