@@ -20,7 +20,6 @@ from urllib.parse import unquote
 
 from cairn.domain import Prediction
 from cairn.errors import CairnError, nearest
-from cairn.plain_csv import plain_columns
 from cairn.runs import atomic_write
 
 if TYPE_CHECKING:
@@ -116,10 +115,6 @@ def read_submission(path: Path) -> dict[str, tuple[str, float] | None]:
         CairnError: With the line at fault: a missing file or header, a repeated or empty id, not
             exactly ``<landmark> <score>``, a score that is no finite number.
     """
-    columns = plain_columns(path, SUBMISSION_HEADER)
-    quick = None if columns is None else _quick_answers(*columns)
-    if quick is not None:
-        return quick
     answers: dict[str, tuple[str, float] | None] = {}
     for line, (image_id, value) in _rows(path, SUBMISSION_HEADER):
         try:
@@ -140,7 +135,10 @@ def answer_of(value: str) -> tuple[str, float] | None:
         raise CairnError(
             f"expected '<landmark> <score>' or a blank, found {len(tokens)} words: {value!r}"
         )
-    return (unquote(tokens[0]), _score(tokens[1])) if tokens else None
+    if not tokens:
+        return None
+    landmark, score = tokens
+    return (unquote(landmark) if "%" in landmark else landmark), _score(score)
 
 
 def read_solution(path: Path, *, usage: Usage = "all") -> Solution:
@@ -160,7 +158,7 @@ def read_solution(path: Path, *, usage: Usage = "all") -> Solution:
     has_usage = header == SOLUTION_HEADER
     if usage != "all" and not has_usage:
         raise CairnError(f"usage {usage!r} needs a column Usage", where=path)
-    for line, row in _solution_rows(path, header):
+    for line, row in _rows(path, header if has_usage else SUBMISSION_HEADER):
         used = row[2] if has_usage else "Public"
         if used not in USAGES:
             raise CairnError(
@@ -207,41 +205,11 @@ def solution_of(manifest: Manifest) -> Solution:
     )
 
 
-def _solution_rows(path: Path, header: tuple[str, ...]) -> Iterator[tuple[int, Sequence[str]]]:
-    """Yield (line number, row); the numbers are right where a row will be refused."""
-    if header in (SUBMISSION_HEADER, SOLUTION_HEADER):
-        columns = plain_columns(path, header)
-        if columns is not None and set(columns[2] if len(columns) == 3 else ()) <= set(USAGES):
-            return enumerate(zip(*columns, strict=True), start=2)
-    return _rows(path, header if header == SOLUTION_HEADER else SUBMISSION_HEADER)
-
-
 def _quote(landmark_id: str) -> str:
     def code(found: re.Match[str]) -> str:
         return "".join(f"%{byte:02X}" for byte in found.group().encode())
 
     return re.sub(r"[%\s]", code, landmark_id)
-
-
-def _quick_answers(
-    image_ids: list[str], values: list[str]
-) -> dict[str, tuple[str, float] | None] | None:
-    """Return what ``answer_of`` says of every value; None where it would refuse one."""
-    tokens = [value.split() for value in values]
-    if not set(map(len, tokens)) <= {0, 2}:
-        return None
-    try:
-        scores = [float(pair[1]) for pair in tokens if pair]
-    except ValueError:
-        return None
-    if not all(map(math.isfinite, scores)) or any("_" in pair[1] for pair in tokens if pair):
-        return None
-    found = iter(scores)
-    answers = [
-        ((unquote(pair[0]) if "%" in pair[0] else pair[0]), next(found)) if pair else None
-        for pair in tokens
-    ]
-    return dict(zip(image_ids, answers, strict=True))
 
 
 def _score(token: str) -> float:
@@ -276,18 +244,20 @@ def _rows(path: Path, columns: tuple[str, ...]) -> Iterator[tuple[int, Sequence[
     seen: dict[str, int] = {}
     lines = _lines(path)
     next(lines)
+    width = len(columns)
     for line, row in lines:
-        where = f"{path}, line {line}"
-        if len(row) != len(columns):
-            raise CairnError(f"expected {len(columns)} columns, found {len(row)}", where=where)
-        if not row[0]:
-            raise CairnError("the id is empty", where=where)
-        if row[0] in seen:
-            raise CairnError(
-                f"the id {row[0]!r} stands already on line {seen[row[0]]}", where=where
-            )
+        if len(row) != width or not row[0] or row[0] in seen:
+            raise CairnError(_fault(row, width, seen), where=f"{path}, line {line}")
         seen[row[0]] = line
         yield line, row
+
+
+def _fault(row: Sequence[str], width: int, seen: Mapping[str, int]) -> str:
+    if len(row) != width:
+        return f"expected {width} columns, found {len(row)}"
+    return (
+        f"the id {row[0]!r} stands already on line {seen[row[0]]}" if row[0] else "the id is empty"
+    )
 
 
 def _lines(path: Path) -> Iterator[tuple[int, list[str]]]:

@@ -94,7 +94,7 @@ def draw_open_set(path: Path, calibration: Calibration) -> None:
         f"{100 * at.accepted_unknown.value:.2f} % of unknown accepted\n"
         f"{100 * at.accepted_right.value:.1f} % of right answers kept",
         (accepted, kept),
-        xytext=(-10 if side == "right" else 10, -8),
+        xytext=(-10 if side == "right" else 10, -42),
         textcoords="offset points",
         ha=side,
         va="top",
