@@ -109,15 +109,15 @@ def rank(
     _check_same_kind(predictions, truth)
     image_ids = _ascending(truth)
     position = {image_id: row for row, image_id in enumerate(image_ids)}
-    unknown = next((image_id for image_id in predictions if image_id not in position), None)
-    if unknown is not None:
+    if not predictions.keys() <= truth.keys():
+        unknown = next(image_id for image_id in predictions if image_id not in truth)
         raise CairnError(
             "a prediction is for an image that is not among the queries",
             where=f"image {unknown!r}",
             todo="check that predictions and truth are of the same set of queries",
         )
     told = {i: answer for i, answer in predictions.items() if answer is not None}
-    rows = [position[image_id] for image_id in told]
+    rows = list(map(position.__getitem__, told))
     given = np.asarray([score for _, score in told.values()], dtype=np.float64)
     if not np.isfinite(given).all():
         bad = image_ids[rows[int(np.flatnonzero(~np.isfinite(given))[0])]]

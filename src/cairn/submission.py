@@ -62,6 +62,8 @@ class Solution:
         Raises:
             CairnError: An answer is for an id the solution does not have at all.
         """
+        if answers.keys() <= self.truth.keys():
+            return dict(answers)
         unknown = [i for i in answers if i not in self.truth and i not in self.set_aside]
         if unknown:
             raise CairnError(

@@ -150,9 +150,9 @@ class Calibration:
     def threshold(self, false_accept_rate: float | None = None, *, by: By = "chance") -> Threshold:
         """Return from where on answers are accepted as known.
 
-        A threshold on the chance keeps more right answers than one on the score at the same rate
-        (docs/results.md), because it knows the margin and the landmark's size. Neither depends on
-        how many queries are unknown.
+        A threshold on the chance lets fewer wrong answers through than one on the score at the
+        same rate (docs/results.md), because it knows the margin and the landmark's size. Neither
+        depends on how many queries are unknown.
 
         Args:
             false_accept_rate: The share of unknown pictures that may be accepted; the calibration's
