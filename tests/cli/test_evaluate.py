@@ -138,3 +138,55 @@ def test_variants_side_by_side(run: Run) -> None:
     text = run("--variants", "--resamples", "0")
     assert "no non-landmarks" in text
     assert "+0.333333" in text
+
+
+def a_leaking_manifest(folder: Path) -> str:
+    images = ["a", "b", "c", "d", "e", "g1", "g2", "n"]
+    Manifest.from_columns(
+        {
+            "image_id": images,
+            "path": [f"{image}.jpg" for image in images],
+            "landmark_id": ["12", "100", "1", "", "", "1", "1", ""],
+            "role": ["query"] * 5 + ["gallery"] * 2 + ["nonlandmark"],
+            "sha256": ["f", None, None, "e", None, "g", "f", "E"],
+        },
+        root=folder,
+    ).write(folder / "manifest.csv")
+    return "manifest.csv"
+
+
+def test_queries_that_stand_in_gallery_or_bank_are_refused(run: Run, tmp_path: Path) -> None:
+    leaking = a_leaking_manifest(tmp_path)
+    with pytest.raises(CairnError) as caught:
+        run(solution=leaking)
+    assert "the gallery or training: 1" in caught.value.what
+    assert "the bank: 1" in caught.value.what
+    assert "'a' and 'g2'" in caught.value.where
+    assert "'d' and 'n'" in caught.value.where
+    assert "--allow-leaks" in caught.value.todo
+
+
+def test_leaks_that_are_allowed_are_told_everywhere(run: Run, tmp_path: Path) -> None:
+    leaking = a_leaking_manifest(tmp_path)
+    out = tmp_path / "evaluation"
+    value = json.loads(run("--allow-leaks", "--json", "-o", str(out), solution=leaking))
+    assert value["verification"]["leaks"] is True
+    written = json.loads((out / "report.json").read_text(encoding="utf-8"))
+    assert written["verification"] == value["verification"]
+    page = (out / "report.html").read_text(encoding="utf-8")
+    assert '<p class="warning">These scores flatter.' in page
+    assert "LEAKS: Queries with the bytes" in run("--allow-leaks", solution=leaking)
+
+
+def test_a_bank_beside_a_solution(run: Run, tmp_path: Path) -> None:
+    columns = {"image_id": ["x", "d"], "path": ["x", "d"], "landmark_id": ["", ""]}
+    bank = Manifest.from_columns({**columns, "role": ["nonlandmark"] * 2}, root=tmp_path)
+    bank.write(tmp_path / "bank.csv")
+    with pytest.raises(CairnError, match="whose id stands in the bank: 1"):
+        run("--bank", str(tmp_path / "bank.csv"))
+    bank.take([0]).write(tmp_path / "clean.csv")
+    value = json.loads(run("--bank", str(tmp_path / "clean.csv"), "--json"))
+    assert value["verification"]["checked"] == ["ids with the bank"]
+    assert "No leak found. Compared: ids with the bank." in run(
+        "--bank", str(tmp_path / "clean.csv")
+    )

@@ -3,6 +3,7 @@ from __future__ import annotations
 import inspect
 import json
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from typer.testing import CliRunner, Result
 
 from cairn.checkpoint import save_model
 from cairn.cli.embed import embed
+from cairn.cli.evaluate import evaluate
 from cairn.cli.gallery import app as gallery
 from cairn.cli.penalize import penalize
 from cairn.cli.recognize import recognize
@@ -28,6 +30,7 @@ from cairn.tables import EmbeddingTable
 
 app = typer.Typer()
 app.command("embed")(embed)
+app.command("evaluate")(evaluate)
 app.command("penalize")(penalize)
 app.command("recognize")(recognize)
 app.add_typer(gallery, name="gallery")
@@ -286,3 +289,34 @@ def test_photographs_before_the_gallery_are_told(world: Path) -> None:
         CliRunner().invoke(
             app, ["recognize", str(world / "gallery.jpg"), str(world)], catch_exceptions=False
         )
+
+
+def test_queries_that_the_gallery_or_its_bank_holds_are_warned_of_and_not_scored(
+    world: Path, tmp_path: Path
+) -> None:
+    gallery_dir = tmp_path / "gallery"
+    shutil.copytree(world / "gallery", gallery_dir)
+    call("penalize", gallery_dir, world / "bank")
+    rows = Manifest.read(world / "manifest.parquet")
+    chosen = [rows.image_ids.index(name) for name in ("green-q", "grey-1", "blue-2")]
+    columns = {
+        name: rows.take(chosen).table[name].to_pylist()
+        for name in ("image_id", "path", "landmark_id")
+    }
+    asked = Manifest.from_columns({**columns, "role": ["query"] * 3}, root=rows.root)
+    asked.write(tmp_path / "asked.csv")
+    result = call("recognize", gallery_dir, tmp_path / "asked.csv", "-o", tmp_path / "s.csv")
+    assert "warning: Queries whose id stands in the gallery: 1. ('blue-2')" in result.stderr
+    assert "warning: Queries that are files of the gallery's bank: 1. ('grey-1')" in result.stderr
+    answers = ("evaluate", tmp_path / "s.csv", tmp_path / "asked.csv", "--gallery", gallery_dir)
+    refused = call(*answers, ok=False).exception
+    assert isinstance(refused, CairnError)
+    assert "whose id stands in the gallery's bank: 1" in refused.what
+    value = as_json(*answers, "--allow-leaks", "--resamples", 0)
+    assert {entry["size"] for entry in value["by_size"]} == {"3-5"}
+    bank = ("--bank", gallery_dir)
+    refused = call(*answers[:3], *bank, ok=False).exception
+    assert isinstance(refused, CairnError)
+    refused = call(*answers[:3], "--bank", world / "gallery", ok=False).exception
+    assert isinstance(refused, CairnError)
+    assert "keeps no bank" in refused.what

@@ -22,17 +22,17 @@ from cairn.doctor.collisions import find_collisions
 from cairn.doctor.commands import MAX_IMAGES, merge_command, remove_command, remove_listed_command
 from cairn.doctor.duplicates import find_duplicates, first_equal
 from cairn.doctor.findings import Findings
-from cairn.doctor.groups import components, numbered, stand_ins
 from cairn.doctor.lists import list_tables
-from cairn.doctor.neighbors import fingerprint_of, nearest_images
 from cairn.doctor.outliers import find_outliers
 from cairn.doctor.singles import find_singles
 from cairn.doctor.view import View
 from cairn.domain import Float32, Int64, Neighbors
 from cairn.errors import CairnError
 from cairn.gallery import Gallery
+from cairn.groups import components, numbered, stand_ins
 from cairn.penalty import PenaltyRule, PenaltyTable
 from cairn.search import search
+from cairn.self_join import fingerprint_of, nearest_images
 from cairn.tables import EmbeddingTable
 
 DIMENSION = 128
@@ -141,7 +141,7 @@ def test_an_interrupted_join_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyP
         searched.append(len(queries))
         return search(queries, *rest)
 
-    monkeypatch.setattr("cairn.doctor.neighbors.search", dying)
+    monkeypatch.setattr("cairn.self_join.search", dying)
     with pytest.raises(KeyboardInterrupt):
         joined(vectors, 4, work, block_rows=10)
     later: list[int] = []
@@ -150,7 +150,7 @@ def test_an_interrupted_join_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyP
         later.append(len(queries))
         return search(queries, *rest)
 
-    monkeypatch.setattr("cairn.doctor.neighbors.search", counting)
+    monkeypatch.setattr("cairn.self_join.search", counting)
     found = joined(vectors, 4, work, block_rows=10)
     assert len(later) == 2, "three of five blocks were there"
     np.testing.assert_array_equal(found.indices, brute_force(vectors, 4).indices)
@@ -639,7 +639,7 @@ def test_a_check_that_was_interrupted_goes_on_and_others_places_are_refused(
         raise AssertionError("searched again")
 
     with monkeypatch.context() as patch:
-        patch.setattr("cairn.doctor.neighbors.search", unneeded)
+        patch.setattr("cairn.self_join.search", unneeded)
         found = check_gallery(sick, out)
     again = check_gallery(sick, tmp_path / "anew")
     assert found.report["counts"] == again.report["counts"]

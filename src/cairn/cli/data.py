@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cairn.cli import data_clean, data_split
 from cairn.cli.output import Json, emit
 from cairn.errors import CairnError
 
 if TYPE_CHECKING:
     from cairn.manifest import Manifest
 
-data = typer.Typer(no_args_is_help=True, help="Make a manifest of photographs.")
+data = typer.Typer(no_args_is_help=True, help="Make a manifest of photographs, and clean it.")
 
 Output = Annotated[
     Path, typer.Option("--output", "-o", help="The manifest to write: .parquet or .csv.")
@@ -97,6 +98,12 @@ def csv(
     told += [f"{value!r} is the role {role}" for value, role in found.roles.items()]
     extra = {"columns": dict(found.columns), "role_map": dict(found.roles)}
     _finish(found.manifest, output, (*told, *found.notes), extra, as_json=as_json)
+
+
+data.command("clean")(data_clean.clean)
+data.command("apply")(data_clean.apply)
+data.command("split")(data_split.split)
+data.command("verify")(data_split.verify)
 
 
 def _pairs(values: Sequence[str] | None, option: str) -> dict[str, str]:

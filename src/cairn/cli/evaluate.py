@@ -26,8 +26,15 @@ def evaluate(
         Path | None, typer.Option(help="Another submission to compare with.", metavar="CSV")
     ] = None,
     gallery: Annotated[
-        Path | None, typer.Option(help="Manifest of the gallery: scores by size of landmark.")
+        Path | None,
+        typer.Option(help="The gallery or its manifest: scores by size, and a check for leaks."),
     ] = None,
+    bank: Annotated[
+        Path | None, typer.Option(help="The bank or its manifest: refused where it has queries.")
+    ] = None,
+    allow_leaks: Annotated[
+        bool, typer.Option("--allow-leaks", help="Score although queries leak; the report says so.")
+    ] = False,
     resamples: Annotated[
         int | None,
         typer.Option(help="Bootstrap resamples behind the intervals; 0 for none.", min=0),
@@ -46,6 +53,7 @@ def evaluate(
     from cairn.errors import CairnError, nearest
     from cairn.evaluate import evaluate as score
     from cairn.runs import require_absent
+    from cairn.splitting.evaluation import REFUSED, verify_evaluation
 
     usages = ("all", "public", "private")
     if usage not in usages:
@@ -54,7 +62,7 @@ def evaluate(
         require_absent(out)
     photographs: dict[str, str | Path] = {}
     names: dict[str, str] = {}
-    counts: dict[str, int] | None = None
+    manifest: Manifest | None = None
     if solution.suffix.lower() in (".parquet", ".pq") or _is_manifest(solution):
         from cairn.manifest import Manifest
 
@@ -68,14 +76,11 @@ def evaluate(
             raise CairnError(error.what, where=solution, todo=todo) from None
         photographs = dict(zip(manifest.image_ids, manifest.paths, strict=True))
         names = manifest.landmark_names
-        if gallery is None and {"gallery", "train"} & set(manifest.roles):
-            counts = _counts(manifest)
     else:
         truth = files.read_solution(solution, usage=usage)  # type: ignore[arg-type]
-    if gallery is not None:
-        from cairn.manifest import Manifest
-
-        counts = _counts(Manifest.read(gallery))
+    leaks, counts = verify_evaluation(truth.truth, manifest, gallery=gallery, bank=bank)
+    if not allow_leaks:
+        leaks.refuse_leaks(solution, REFUSED)
     answers = truth.keep(_answered(submission))
     old = None if before is None else truth.keep(_answered(before))
     report = score(
@@ -105,11 +110,18 @@ def evaluate(
             query_paths=photographs,
             gallery_counts=counts,
             landmark_names=names,
-            facts={"Submission": str(submission), "Solution": str(solution)},
+            facts={
+                "Submission": str(submission),
+                "Solution": str(solution),
+                "Leak check": leaks.sentence(),
+            },
+            warning=f"These scores flatter. {leaks.sentence()}" if leaks.leaks else "",
+            verification=leaks.to_json(),
             provenance=provenance(),
         )
     page = "" if out is None else f"\nopen {out / 'report.html'}"
-    value, text = report.to_json(), _table(report)
+    value = {**report.to_json(), "verification": leaks.to_json()}
+    text = f"{_table(report)}\n{'LEAKS: ' if leaks.leaks else ''}{leaks.sentence()}"
     if variants:
         from cairn import variants as other
 
@@ -123,12 +135,6 @@ def _answered(path: Path) -> dict[str, tuple[str, float]]:
     from cairn.submission import read_submission
 
     return {i: answer for i, answer in read_submission(path).items() if answer is not None}
-
-
-def _counts(manifest: Manifest) -> dict[str, int]:
-    from collections import Counter
-
-    return dict(Counter(manifest.gallery().landmark_ids))
 
 
 def _is_manifest(path: Path) -> bool:

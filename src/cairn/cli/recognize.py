@@ -16,6 +16,7 @@ from cairn.errors import CairnError
 if TYPE_CHECKING:
     from cairn.domain import Prediction
     from cairn.gallery import Gallery
+    from cairn.manifest import Manifest
     from cairn.recognize import Answers
 
 _FEW = 16  # for fewer photographs, preparing OpenVINO takes longer than it saves
@@ -83,9 +84,9 @@ def _manifest(
 
     embeddings = output.with_name(f"{output.stem}-embeddings")
     gallery = Gallery.load(folder, penalty=wishes["use_penalty"])
-    answers = recognize_manifest(
-        Manifest.read(path), gallery, embeddings, workers=workers, **wishes
-    )
+    manifest = Manifest.read(path)
+    _warn_of_leaks(manifest, folder)
+    answers = recognize_manifest(manifest, gallery, embeddings, workers=workers, **wishes)
     write_submission(output, answers.predictions)
     count = len(answers.predictions)
     emit(
@@ -100,6 +101,17 @@ def _manifest(
         f"next: cairn evaluate {output} {path} -o evaluation",
         as_json=as_json,
     )
+
+
+def _warn_of_leaks(manifest: Manifest, gallery: Path) -> None:
+    """Say before the work where queries are among what answers them: their scores will flatter."""
+    from cairn.progress import say
+    from cairn.splitting.evaluation import verify_evaluation
+
+    queries = manifest.select("query")
+    found, _ = verify_evaluation(queries.image_ids, queries, gallery=gallery)
+    for leak in found.leaks:
+        say(f"warning: {leak.text} ({leak.shown()}); `cairn evaluate` will refuse that")
 
 
 def _photos(

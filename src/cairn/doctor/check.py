@@ -13,7 +13,6 @@ import pyarrow.compute as pc
 from cairn.columns import write_table
 from cairn.doctor.findings import Findings
 from cairn.doctor.lists import list_tables
-from cairn.doctor.neighbors import fingerprint_of, nearest_images
 from cairn.doctor.page import render_page
 from cairn.doctor.rule import CheckRule
 from cairn.doctor.summary import ID_FILES, summarize
@@ -27,6 +26,7 @@ from cairn.runs import (
     require_absent,
     write_json,
 )
+from cairn.self_join import fingerprint_of, nearest_images
 
 WORK_NAME = "unfinished"
 """Folder of what an interrupted check goes on from, in the place of its results."""

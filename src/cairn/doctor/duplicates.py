@@ -14,10 +14,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from cairn.doctor.groups import components, numbered, stand_ins
 from cairn.doctor.rule import CheckRule
 from cairn.doctor.view import Bool, View
 from cairn.domain import Float32, Int64
+from cairn.groups import components, numbered, stand_ins
 
 _ROWS_AT_ONCE = 1 << 14
 

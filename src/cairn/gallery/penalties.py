@@ -187,16 +187,24 @@ def read_bank(place: Place, key: str) -> EmbeddingTable:
     Raises:
         CairnError: It is not there any more.
     """
+    return EmbeddingTable.of_dataset(open_bank(place, key), where=f"{place}/{_bank_name(key)}")
+
+
+def open_bank(place: Place, key: str) -> Any:
+    """Return the Lance dataset of a bank that the gallery keeps.
+
+    Raises:
+        CairnError: It is not there any more.
+    """
     name = _bank_name(key)
     try:
-        dataset = lance_library().dataset(place.uri(name), storage_options=place.options)
+        return lance_library().dataset(place.uri(name), storage_options=place.options)
     except (ValueError, OSError):
         raise CairnError(
             f"the bank of this gallery's penalty is missing: {name}",
             where=place,
             todo="give the bank again: cairn penalize GALLERY BANK",
         ) from None
-    return EmbeddingTable.of_dataset(dataset, where=f"{place}/{name}")
 
 
 def read_penalty(version: Version, table: EmbeddingTable) -> tuple[PenaltyTable | None, str]:

@@ -1,22 +1,31 @@
-"""Pairs of photographs that are the same picture, found without comparing all with all.
+"""Groups of photographs that are the same picture, found without comparing all with all.
 
 The same file twice is found by its sum. The same picture in two files (resized, recompressed,
-toned, trimmed by a few per cent) is found by its 128-bit hash. Only photographs that agree in one
-of eight 16-bit bands of it are compared: that misses no pair of at most 7 differing bits, and few
-of at most `MAX_BITS`. A comparison of 16 x 16 sketches confirms them. Mirrored, turned and strongly
-cropped copies are not looked for.
+toned, trimmed by a few per cent) is found by its 128-bit hash and confirmed by its 16 x 16 sketch.
+Groups are closed: where one picture is like a second and that like a third, all three are together,
+as is every frame of a slow film. Mirrored, turned and strongly cropped copies are not looked for.
+
+Legend of shapes: N photographs, E pairs.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cairn.inspection.look import SKETCH_SIDE, Looks
+from cairn.ahead import num_processors, threaded_map
+from cairn.inspection.look import Looks
+from cairn.inspection.matching import (
+    NUM_BANDS,
+    NUM_BUCKETS,
+    count_comparisons,
+    join,
+    match_band,
+    match_equal,
+    settle,
+)
 
 MAX_BITS = 14
 """Hash bits in which two files of one picture may differ, of 128."""
@@ -24,108 +33,157 @@ MAX_BITS = 14
 MIN_CORRELATION = 0.95
 """What the sketches of two files of one picture correlate at, at least."""
 
-_PIXELS = SKETCH_SIDE * SKETCH_SIDE
-_FLAT = 3.0
-_MAX_TONE = 4.0
-_MAX_SHARED = 400
+MAX_COMPARISONS = 1e10
+"""Pairs of hashes compared in a band; where there would be more, each with the next in order."""
+
+_MAX_LEADERS, _MAX_MISSES = 64, 256
+_BITS = np.arange(128)
+_SPREAD = np.argsort((_BITS % 8 + 3 * (_BITS // 8)) % NUM_BANDS, kind="stable")
+"""Bits in the order in which bands take them: along knight's moves over the picture, because
+neighbouring bits tend to be equal. Bands of whole rows of real photographs would put a tenth of
+them into one bucket."""
 
 
-@dataclass(frozen=True)
-class Duplicate:
-    """Two rows with the same picture, the one that is no query first.
+@dataclass(frozen=True, eq=False)
+class Duplicates:
+    """Which photographs are the same picture.
 
     Args:
-        first: Row number.
-        second: Row number.
-        kind: ``exact`` (the same bytes) or ``near`` (the same picture in other bytes).
-        num_bits: Hash bits that differ, of 128.
-        leaks: One is a query and the other is not: the answer was seen before it was asked.
-        labels_differ: They are said to show different landmarks, or only one is said to show any.
+        groups: (N,) the lowest row that a photograph is in a group with: its own row for one that
+            stands alone, and for every one that cannot be read unless the same bytes come again.
+        is_copy: (N,) whether an earlier row has the same bytes.
+        links: (E, 2) pairs of rows found to be the same picture, the lower row first: just enough
+            to hold the groups together, so one less than images in each.
+        num_bits: (E,) hash bits in which they differ, of 128.
+        is_complete: Whether every pair within `MAX_BITS` was compared. Else there are so many
+            pictures of nearly one hash, such as empty skies, that only a part of them was.
     """
 
-    first: int
-    second: int
-    kind: str
-    num_bits: int
-    leaks: bool
-    labels_differ: bool
+    groups: NDArray[np.int64]
+    is_copy: NDArray[np.bool_]
+    links: NDArray[np.int64]
+    num_bits: NDArray[np.int64]
+    is_complete: bool = True
 
 
-def find_duplicates(
-    looks: Looks, roles: Sequence[str], landmark_ids: Sequence[str]
-) -> list[Duplicate]:
-    """Return the pairs with the same picture: exact ones first, then near ones, in row order.
+def near_duplicate_groups(looks: Looks) -> NDArray[np.int64]:
+    """Return for each photograph the lowest row that shows the same picture, as (N,) int64.
 
-    Of files with the same bytes one stands for all: each other one is paired with it alone, and
-    near duplicates are looked for among the stand-ins.
+    Rows with equal numbers belong together: the same bytes, or the same picture in other bytes,
+    directly or through others of the group. A photograph that stands alone, or that cannot be read,
+    has its own row number. A split of the data that keeps each group on one side does not leak.
     """
-    order = sorted(looks.readable.tolist(), key=lambda row: (roles[row] == "query", row))
-    groups: defaultdict[str, list[int]] = defaultdict(list)
-    for row in order:
-        groups[looks.sha256[row]].append(row)
-    exact = [(rows[0], other) for rows in groups.values() for other in rows[1:]]
-    stand_ins = np.array(sorted(rows[0] for rows in groups.values()), np.int64)
-    near = [
-        (first, second) if roles[first] != "query" else (second, first)
-        for first, second in _near_pairs(looks, stand_ins)
-    ]
-    found = []
-    for kind, pairs in (("exact", exact), ("near", near)):
-        for first, second in sorted(pairs):
-            leaks = (roles[first] == "query") != (roles[second] == "query")
-            labels_differ = landmark_ids[first] != landmark_ids[second]
-            bits = int(_num_bits(looks.hashes[[first]], looks.hashes[[second]])[0])
-            found.append(Duplicate(first, second, kind, bits, leaks, labels_differ))
-    return found
+    return find_duplicates(looks).groups
 
 
-def _near_pairs(looks: Looks, rows: NDArray[np.int64]) -> list[tuple[int, int]]:
-    found: set[tuple[int, int]] = set()
-    for first, second in _candidates(looks.hashes[rows]):
-        a, b = rows[first], rows[second]
-        close = _num_bits(looks.hashes[a], looks.hashes[b]) <= MAX_BITS
-        a, b = a[close], b[close]
-        same = _same_picture(looks.sketches[a], looks.sketches[b])
-        a, b = a[same], b[same]
-        low, high = np.minimum(a, b), np.maximum(a, b)
-        found.update(zip(low.tolist(), high.tolist(), strict=True))
-    return sorted(found)
+def find_duplicates(looks: Looks, *, workers: int | None = None) -> Duplicates:
+    """Return the groups of photographs with the same picture, and the pairs that tie them.
 
+    Of files with the same bytes the first stands for all. No pair of hashes within `MAX_BITS` is
+    missed, unless so many are near that the work would grow with their square: where more than
+    `MAX_COMPARISONS` would have to be compared, or where a picture proves different from 256
+    others of a bucket (see `Duplicates.is_complete`). Pictures of equal hashes are compared with
+    up to 64 of them that differ.
 
-def _candidates(hashes: NDArray[np.uint8]) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
-    """Yield index pairs (first, second) of hashes that agree in a 16-bit band.
-
-    Where more than `_MAX_SHARED` hashes agree, as empty skies do, each is compared with that many
-    of those that follow it when sorted by the whole hash, which keeps the work linear.
+    Args:
+        looks: What was seen of the photographs.
+        workers: Threads; one per processor unless given.
     """
-    whole = np.ascontiguousarray(hashes).view(">u8")
-    bands = np.ascontiguousarray(hashes).view(">u2")
-    for band in bands.T:
-        order = np.lexsort((whole[:, 1], whole[:, 0], band))
-        edges = np.flatnonzero(np.diff(band[order])) + 1
-        lengths = np.diff(np.concatenate([[0], edges, [len(order)]]))
-        left_in_bucket = np.concatenate([np.arange(n - 1, -1, -1) for n in lengths] or [edges])
-        for step in range(1, int(min(left_in_bucket.max(initial=0), _MAX_SHARED)) + 1):
-            here = np.flatnonzero(left_in_bucket >= step)
-            yield order[here], order[here + step]
+    count = len(looks)
+    sketches = looks.sketches.reshape(count, -1)
+    parents = np.arange(count, dtype=np.int64)
+    seen = looks.stamps[:, 0] >= 0
+    copies = _same_bytes(looks.sha256, np.flatnonzero(seen))
+    is_copy = np.zeros(count, bool)
+    is_copy[copies[:, 1]] = True
+    rows = np.flatnonzero((looks.sizes[:, 0] > 0) & ~is_copy)
+    spread = _spread(looks.hashes)
+    equal, rows = _match_equal(spread, rows, sketches, parents)
+    links = [copies, equal]
+    is_complete = True
+    bands = ((band, rows, spread, sketches, parents) for band in range(NUM_BANDS))
+    threads = min(workers or num_processors(), NUM_BANDS)
+    for pairs, whole in threaded_map(_match_band, bands, ahead=1, workers=threads):
+        links.append(pairs)
+        is_complete &= whole
+    return _together(count, np.concatenate(links), looks.hashes, is_copy, is_complete=is_complete)
 
 
-def _num_bits(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> NDArray[np.int64]:
-    counts: NDArray[np.int64] = np.bitwise_count(a ^ b).sum(axis=-1, dtype=np.int64)
-    return counts
+def _same_bytes(sha256: NDArray[np.uint8], rows: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return (E, 2) pairs of the same bytes: the earliest row that has them, a later one."""
+    words = np.ascontiguousarray(sha256[rows]).view(">u8")
+    order = np.lexsort(words.T)  # stable: rows ascend where sums are equal
+    words = words[order]
+    is_new = np.ones(len(rows), bool)
+    is_new[1:] = (words[1:] != words[:-1]).any(axis=1)
+    firsts = rows[order][np.maximum.accumulate(np.where(is_new, np.arange(len(rows)), 0))]
+    return np.stack([firsts[~is_new], rows[order][~is_new]], axis=1)
 
 
-def _same_picture(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    """Return which (M, 16, 16) sketches agree: by correlation, or by tone where one is flat."""
-    x = a.reshape(len(a), _PIXELS).astype(np.float64)
-    y = b.reshape(len(b), _PIXELS).astype(np.float64)
-    tones = np.abs(x - y).mean(axis=1)
-    x -= x.mean(axis=1, keepdims=True)
-    y -= y.mean(axis=1, keepdims=True)
-    spread = np.minimum(x.std(axis=1), y.std(axis=1))
-    norms = np.linalg.norm(x, axis=1) * np.linalg.norm(y, axis=1)
-    correlation = (x * y).sum(axis=1) / np.maximum(norms, 1e-12)
-    same: NDArray[np.bool_] = np.where(
-        spread < _FLAT, tones <= _MAX_TONE, correlation >= MIN_CORRELATION
+def _spread(hashes: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return the hashes with their bits in the order of the bands."""
+    spread = np.empty_like(hashes)
+    for start in range(0, len(hashes), 1 << 16):
+        part = slice(start, start + (1 << 16))
+        spread[part] = np.packbits(np.unpackbits(hashes[part], axis=1)[:, _SPREAD], axis=1)
+    return spread
+
+
+def _turned(
+    hashes: NDArray[np.uint8], rows: NDArray[np.int64], band: int
+) -> tuple[NDArray[np.uint64], NDArray[np.uint64], NDArray[np.int64]]:
+    """Return the halves of the hashes with a band in front, and their rows, sorted by them."""
+    turned = np.ascontiguousarray(np.roll(hashes[rows], -2 * band, axis=1)).view(">u8")
+    high, low = turned.astype(np.uint64).T
+    order = np.lexsort((low, high))
+    return high[order], low[order], rows[order]
+
+
+def _match_equal(
+    hashes: NDArray[np.uint8],
+    rows: NDArray[np.int64],
+    sketches: NDArray[np.uint8],
+    parents: NDArray[np.int64],
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return pairs of equal hashes that are one picture, and the rows that stand for all."""
+    high, low, ordered = _turned(hashes, rows, 0)
+    pairs = np.empty((len(rows), 2), np.int64)
+    stand_ins = np.zeros(len(rows), bool)
+    found = match_equal(
+        high, low, ordered, sketches, parents, _MAX_LEADERS, MIN_CORRELATION, pairs, stand_ins
     )
-    return same
+    return pairs[:found], np.sort(ordered[stand_ins])
+
+
+def _match_band(
+    job: tuple[int, NDArray[np.int64], NDArray[np.uint8], NDArray[np.uint8], NDArray[np.int64]],
+) -> tuple[NDArray[np.int64], bool]:
+    band, rows, hashes, sketches, parents = job
+    high, low, ordered = _turned(hashes, rows, band)
+    edges = np.arange(NUM_BUCKETS, dtype=np.uint64) << np.uint64(48)
+    starts = np.append(np.searchsorted(high, edges), len(high)).astype(np.int64)
+    window, whole = len(rows), True
+    while count_comparisons(starts, window) > MAX_COMPARISONS and window > 1:
+        window, whole = window // 2, False
+    pairs = np.empty((len(rows), 2), np.int64)
+    found, given_up = match_band(
+        high, low, ordered, starts, sketches, parents.copy(), window, _MAX_MISSES, MAX_BITS,
+        MIN_CORRELATION, pairs,
+    )  # fmt: skip
+    return pairs[:found].copy(), whole and given_up == 0
+
+
+def _together(
+    count: int,
+    pairs: NDArray[np.int64],
+    hashes: NDArray[np.uint8],
+    is_copy: NDArray[np.bool_],
+    *,
+    is_complete: bool,
+) -> Duplicates:
+    """Return the groups that the pairs make, with the pairs that are needed to make them."""
+    parents = np.arange(count, dtype=np.int64)
+    links = pairs[join(parents, pairs)]
+    settle(parents)
+    num_bits = np.bitwise_count(hashes[links[:, 0]] ^ hashes[links[:, 1]]).sum(axis=1, dtype=int)
+    return Duplicates(parents, is_copy, links, num_bits, is_complete)

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-import csv
-from collections import Counter
-from collections.abc import Mapping, Sequence
+import shutil
+import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cairn.inspection.duplicates import Duplicate, find_duplicates
+from cairn.inspection.duplicates import MAX_BITS, MIN_CORRELATION, find_duplicates
+from cairn.inspection.figures import count_everything
+from cairn.inspection.findings import sentences, steps
+from cairn.inspection.kept import LOOKS_NAME, write_looks
+from cairn.inspection.lists import clean_rows, write_duplicates, write_unreadable
 from cairn.inspection.look import Looks, look_at
 from cairn.inspection.page import render_page
-from cairn.inspection.pictures import draw_categories, draw_landmarks, landmarks_by_size
+from cairn.inspection.pictures import names_of, pictures
+from cairn.inspection.sharing import share
 from cairn.manifest import Manifest
-from cairn.runs import atomic_folder, write_json
-
-KIND_COLUMN = "natural_or_human_made"
-"""The column, if the manifest has it, that tells natural scenery from what people built."""
+from cairn.pages.drawing import drawing, save_png, to_svg
+from cairn.progress import say
+from cairn.runs import atomic_folder, provenance, require_absent, write_json
 
 
 @dataclass(frozen=True)
@@ -25,7 +29,8 @@ class Inspection:
     """What an inspection found.
 
     Args:
-        folder: Where index.html, report.json, unreadable.csv, duplicates.csv and plots lie.
+        folder: Where index.html, report.json, the lists, clean.parquet, looks.parquet and plots
+            lie.
         report: The figures of report.json.
         sentences: The findings in words.
     """
@@ -35,153 +40,90 @@ class Inspection:
     sentences: tuple[str, ...]
 
 
-def inspect_manifest(manifest: Manifest, out: Path, *, workers: int | None = None) -> Inspection:
+def partial_folder(out: Path) -> Path:
+    """Return where an inspection keeps what it has seen until it is done: ``OUT.partial``."""
+    return out.with_name(f"{out.name}.partial")
+
+
+def inspect_manifest(
+    manifest: Manifest, out: Path, *, earlier: Path | None = None, workers: int | None = None
+) -> Inspection:
     """Return what was found in the photographs, and write it to the folder ``out``.
 
     Every file is read and decoded. Unreadable ones are listed with their reasons, files with the
-    same bytes and files with the same picture are paired, and pairs are flagged where a query's
-    picture stands in another role too, or where one picture bears two labels.
+    same bytes and files with the same picture are grouped, and groups are flagged where a query's
+    picture stands in another role too, or where one picture bears two labels. What is seen is kept
+    beside ``out`` as it goes, so that the same call goes on where a killed one stopped.
 
     Args:
         manifest: The photographs.
         out: A folder that is not there yet, or empty.
-        workers: Threads that decode; one per processor, at most 8, unless given.
+        earlier: An earlier inspection's folder: photographs whose files have not changed since are
+            not looked at again.
+        workers: Threads; one per processor unless given.
 
     Raises:
-        CairnError: ``out`` holds something.
+        CairnError: ``out`` holds something, or ``earlier`` is no inspection.
     """
     out = Path(out)
+    require_absent(out)
+    start = time.monotonic()
+    names = [str(path) for path in manifest.paths]
+    looks = look_at(names, partial=partial_folder(out), earlier=earlier, workers=workers)
+    looked = time.monotonic()
+    if len(manifest) > 100_000:
+        say("looking for pictures that stand twice")
+    duplicates = find_duplicates(looks, workers=workers)
+    grouped = time.monotonic()
+    sharing = share(manifest, duplicates)
+    clean = manifest.take(clean_rows(manifest, looks, sharing))
+    report = count_everything(manifest, looks, sharing)
+    said = sentences(report)
+    report |= {
+        "sentences": list(said),
+        "first": steps(report, out),
+        "num_clean": len(clean),
+        "rule": {"max_bits": MAX_BITS, "min_correlation": MIN_CORRELATION},
+        "is_complete": duplicates.is_complete,
+        "looked_at": _speed(looks, looked - start),
+        "seconds_of_grouping": round(grouped - looked, 1),
+        "provenance": provenance(),
+    }
     with atomic_folder(out) as folder:
-        looks = look_at(manifest.paths, workers=workers)
-        duplicates = find_duplicates(looks, manifest.roles, manifest.landmark_ids)
-        duplicates.sort(key=lambda pair: (not pair.leaks, not pair.labels_differ))
-        report = _figures(manifest, looks, duplicates)
-        sentences = _sentences(report)
-        _write_unreadable(folder / "unreadable.csv", manifest, looks)
-        _write_duplicates(folder / "duplicates.csv", manifest, duplicates)
-        plots = _plots(folder, manifest)
+        write_unreadable(folder / "unreadable.csv", manifest, looks)
+        write_duplicates(folder / "duplicates.csv", manifest, looks, sharing)
+        if len(clean):
+            clean.write(folder / "clean.parquet")
+        write_looks(folder / LOOKS_NAME, names, looks)
+        drawn = _draw(folder / "plots", manifest, looks, report)
         write_json(folder / "report.json", report)
-        unreadable = {str(manifest.paths[row]): why.reason for row, why in looks.reasons.items()}
-        page = render_page(report, sentences, manifest, duplicates, unreadable, plots)
+        page = render_page(report, manifest, looks, sharing, drawn)
         (folder / "index.html").write_text(page, encoding="utf-8")
-    return Inspection(out, report, sentences)
+    shutil.rmtree(partial_folder(out), ignore_errors=True)
+    return Inspection(out, report, said)
 
 
-def _figures(manifest: Manifest, looks: Looks, duplicates: Sequence[Duplicate]) -> dict[str, Any]:
-    sizes = list(_images_per_landmark(manifest).values())
-    leaks = [pair for pair in duplicates if pair.leaks]
-    reasons = Counter(why.kind for why in looks.reasons.values())
+def _speed(looks: Looks, seconds: float) -> dict[str, Any]:
+    count = len(looks) - looks.num_recalled
     return {
-        **manifest.summary(),
-        "fingerprint": manifest.fingerprint,
-        "landmarks_by_images": landmarks_by_size(sizes),
-        "num_gallery_landmarks": len(sizes),
-        "median_images_per_landmark": sorted(sizes)[len(sizes) // 2] if sizes else 0,
-        "num_unreadable": len(looks.reasons),
-        "unreadable_reasons": dict(reasons.most_common()),
-        "num_altered": _num_altered(manifest, looks),
-        "num_exact_duplicates": sum(pair.kind == "exact" for pair in duplicates),
-        "num_near_duplicates": sum(pair.kind == "near" for pair in duplicates),
-        "num_leaking_queries": len({pair.second for pair in leaks}),
-        "num_pairs_with_two_labels": sum(pair.labels_differ for pair in duplicates),
-        "smallest_side": int(looks.sizes[looks.readable].min(initial=2**31)) if len(looks.readable)
-        else 0,
-    }  # fmt: skip
+        "num_images": count,
+        "num_recalled": looks.num_recalled,
+        "seconds": round(seconds, 1),
+        "images_per_s": round(count / seconds, 1) if seconds > 0 else None,
+    }
 
 
-def _images_per_landmark(manifest: Manifest) -> Counter[str]:
-    """Return images per landmark of what is recognized against: role gallery, else train."""
-    gallery = manifest.select("gallery")
-    return Counter((gallery if len(gallery) else manifest.select("train")).landmark_ids)
-
-
-def _num_altered(manifest: Manifest, looks: Looks) -> int:
-    """Return how many files have another sum than the manifest states."""
-    if "sha256" not in manifest.table.column_names:
-        return 0
-    stated = manifest.table["sha256"].to_pylist()
-    pairs = zip(stated, looks.sha256, strict=True)
-    return sum(bool(want) and bool(have) and want.lower() != have for want, have in pairs)
-
-
-def _sentences(report: Mapping[str, Any]) -> tuple[str, ...]:
-    said = []
-    bins = report["landmarks_by_images"]
-    if bins:
-        few = sum(bins.get(name, 0) for name in ("1", "2", "3-5"))
-        number = report["num_gallery_landmarks"]
-        said.append(
-            f"{number:,} landmarks to recognize; {few / number:.0%} have at most five images, the "
-            f"middle one has {report['median_images_per_landmark']:,}."
-        )
-    if report["num_unreadable"]:
-        reasons = ", ".join(f"{why} {n:,}" for why, n in report["unreadable_reasons"].items())
-        said.append(f"Files that cannot be read: {report['num_unreadable']:,} ({reasons}).")
-    else:
-        said.append(f"All {report['num_images']:,} files can be read.")
-    if report["num_altered"]:
-        said.append(f"Files that differ from the manifest's sha256: {report['num_altered']:,}.")
-    exact, near = report["num_exact_duplicates"], report["num_near_duplicates"]
-    said.append(
-        f"Pairs of the same picture: {exact:,} with the same bytes, {near:,} with other bytes."
-        if exact or near
-        else "No picture stands twice."
-    )
-    if report["num_leaking_queries"]:
-        said.append(
-            "Queries whose picture also stands among the training, gallery or non-landmark images: "
-            f"{report['num_leaking_queries']:,}. Scores will flatter."
-        )
-    if report["num_pairs_with_two_labels"]:
-        number = report["num_pairs_with_two_labels"]
-        said.append(f"Pairs that bear two labels, of which one is wrong: {number:,}.")
-    return tuple(said)
-
-
-def _write_unreadable(path: Path, manifest: Manifest, looks: Looks) -> None:
-    rows = [
-        (manifest.image_ids[row], manifest.paths[row], why.kind, why.reason)
-        for row, why in sorted(looks.reasons.items())
-    ]
-    _write_csv(path, ("image_id", "path", "kind", "reason"), rows)
-
-
-def _write_duplicates(path: Path, manifest: Manifest, pairs: Sequence[Duplicate]) -> None:
-    ids, roles, landmarks = manifest.image_ids, manifest.roles, manifest.landmark_ids
-    rows = [
-        (
-            *(
-                values[row]
-                for values in (ids, roles, landmarks)
-                for row in (pair.first, pair.second)
-            ),
-            *(pair.kind, pair.num_bits, int(pair.leaks), int(pair.labels_differ)),
-        )
-        for pair in pairs
-    ]
-    sides = [f"{name}_{side}" for name in ("image_id", "role", "landmark_id") for side in "ab"]
-    _write_csv(path, (*sides, "kind", "num_bits", "leaks", "labels_differ"), rows)
-
-
-def _write_csv(path: Path, names: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    with path.open("w", encoding="utf-8", newline="") as handle:
-        writer = csv.writer(handle, lineterminator="\n")
-        writer.writerow(names)
-        writer.writerows(rows)
-
-
-def _plots(folder: Path, manifest: Manifest) -> dict[str, Path]:
-    plots = {}
-    sizes = list(_images_per_landmark(manifest).values())
-    if sizes:
-        path = folder / "landmarks.png"
-        draw_landmarks(path, sizes)
-        plots["Landmarks by number of images"] = path
-    columns = manifest.table.column_names
-    if "category" in columns:
-        path = folder / "categories.png"
-        shown = manifest.table.filter([bool(name) for name in manifest.landmark_ids])
-        kinds = shown[KIND_COLUMN].to_pylist() if KIND_COLUMN in columns else []
-        draw_categories(path, shown["category"].to_pylist(), kinds)
-        plots["Images by category"] = path
-    return plots
+def _draw(
+    plots: Path, manifest: Manifest, looks: Looks, report: Mapping[str, Any]
+) -> dict[str, tuple[str, str]]:
+    """Write every picture as PNG; return name -> title and SVG of those that the page shows."""
+    plots.mkdir()
+    found = pictures(manifest, looks, report)
+    shown = {}
+    with drawing():
+        for name, (title, draw) in found.items():
+            figure = draw()
+            save_png(figure, plots / f"{name}.png")
+            if name in names_of(found):
+                shown[name] = (title, to_svg(figure, name))
+    return shown

@@ -1,133 +1,316 @@
-"""The inspection as one HTML page that needs no other file."""
+"""The inspection as one HTML page that needs no other file, however many images there are."""
 
 from __future__ import annotations
 
-import base64
-import io
 from collections.abc import Mapping, Sequence
 from html import escape
-from pathlib import Path
 from typing import Any
 
-from cairn.images import UnreadableImage, decode
-from cairn.inspection.duplicates import Duplicate
-from cairn.manifest import Manifest
+import numpy as np
 
-_MAX_PAIRS = 24
-_MAX_ROWS = 50
-_THUMB_SIDE = 220
-_STYLE = """
-:root { color-scheme: light dark; --line: #8884; --soft: light-dark(#555, #aaa); }
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 68rem; margin: 2rem auto; padding: 0 1rem; }
-h1 { font-size: 1.5rem } h2 { font-size: 1.15rem; margin-top: 2.5rem }
-table { border-collapse: collapse } td, th { padding: .25rem .9rem .25rem 0; text-align: left;
-border-bottom: 1px solid var(--line); overflow-wrap: anywhere }
-td.number { text-align: right; font-variant-numeric: tabular-nums }
-.scroll { overflow-x: auto } img.plot { width: 100%; min-width: 44rem; border-radius: 6px }
-@media (prefers-color-scheme: dark) { img.plot { filter: invert(.93) hue-rotate(180deg) } }
-.pairs { display: grid; grid-template-columns: repeat(auto-fill, minmax(30rem, 1fr)); gap: 1rem }
-.pair { border: 1px solid var(--line); border-radius: 6px; padding: .6rem }
-.pair div { display: flex; gap: .6rem } figure { margin: 0; flex: 1; min-width: 0 }
-figure img { width: 100%; height: 11rem; object-fit: contain }
-figcaption, .soft { color: var(--soft); font-size: .85rem; overflow-wrap: anywhere }
-.flag { color: light-dark(#a3320b, #ff9d76); font-weight: 600 }
-@media (max-width: 34rem) { .pairs { grid-template-columns: 1fr } }
-"""
+from cairn.inspection.cards import Cards, role_name
+from cairn.inspection.figures import KIND_COLUMN
+from cairn.inspection.look import Looks
+from cairn.inspection.sharing import Sharing
+from cairn.manifest import Manifest
+from cairn.pages import Section, Thumbnails, document
+
+TITLE = "What is in this data"
+_MOST_CARDS, _MOST_ROWS, _MOST_BARS = 12, 50, 15
+_BADGES = {"act": "wrong", "look": "look", "note": "none"}
+_VALUES = {
+    "category": "Category",
+    KIND_COLUMN: "Natural or human-made",
+    "license": "Licence",
+    "author": "Author",
+}
 
 
 def render_page(
     report: Mapping[str, Any],
-    sentences: Sequence[str],
     manifest: Manifest,
-    duplicates: Sequence[Duplicate],
-    unreadable: Mapping[str, str],
-    plots: Mapping[str, Path],
+    looks: Looks,
+    sharing: Sharing,
+    drawn: Mapping[str, tuple[str, str]],
 ) -> str:
-    """Return the page's HTML, pictures included.
+    """Return the page's HTML, photographs included.
 
     Args:
-        report: The figures, as report.json holds them.
-        sentences: The findings in words.
+        report: The figures, sentences and steps, as report.json holds them.
         manifest: The photographs.
-        duplicates: Pairs, those to show first first.
-        unreadable: Path to reason.
-        plots: Caption to PNG file.
+        looks: What was seen of them.
+        sharing: Which of them are the same picture.
+        drawn: Name -> title and SVG of the pictures to show.
     """
-    parts = [
-        "<h1>What is in this data</h1>",
-        *(f"<p>{escape(sentence)}</p>" for sentence in sentences),
-        _table(("role", "images"), list(report["roles"].items())),
-        *(_plot(caption, path) for caption, path in plots.items()),
+    cards = Cards(manifest, looks, sharing, Thumbnails(manifest.root))
+    sections: list[Section] = [
+        ("first", "What to do first", _first(report)),
+        ("unreadable", "Unreadable files", _unreadable(report, manifest, looks)),
+        ("leaks", "Queries seen elsewhere", _leaks(report, sharing, cards)),
+        ("labels", "One picture, two labels", _labels(report, sharing, cards)),
+        ("again", "The same picture again", _again(report, sharing, cards)),
+        ("landmarks", "The long tail", _landmarks(report, drawn)),
+        ("values", "Categories and licences", _values(report)),
+        ("sizes", "Sizes, years and places", _sizes(report, drawn)),
+        ("terms", "How to read this", _terms(report)),
     ]
-    if unreadable:
-        rows = list(unreadable.items())
-        parts += [f"<h2>Unreadable files: {len(rows):,}</h2>", _table(("file", "reason"), rows)]
-    if duplicates:
-        shown = duplicates[:_MAX_PAIRS]
-        more = f", the first {len(shown)}" if len(shown) < len(duplicates) else ""
-        parts += [
-            f"<h2>Pairs of the same picture: {len(duplicates):,}{more}</h2>",
-            '<div class="pairs">',
-            *(_pair(manifest, duplicate) for duplicate in shown),
-            "</div>",
+    return document(
+        title=TITLE,
+        header=f'<p class="lead">{_lead(report)}</p>{_tiles(report)}',
+        sections=sections,
+        footer="Made by Cairn, which changed nothing. The figures are in report.json, the pictures "
+        "in plots/, every unreadable file and every picture that stands twice in the CSV tables "
+        f"beside this page. Manifest {escape(report['fingerprint'][:16])}.",
+    )
+
+
+def _lead(report: Mapping[str, Any]) -> str:
+    urgent = sum(step["severity"] == "act" for step in report["first"])
+    about = escape(report["sentences"][0])
+    if urgent:
+        return f"{about} {urgent} {'kind' if urgent == 1 else 'kinds'} of fault should be mended."
+    return f"{about} " + ("Nothing is urgent." if report["first"] else "No fault was found.")
+
+
+def _tiles(report: Mapping[str, Any]) -> str:
+    again = report["num_exact_duplicates"] + report["num_near_duplicates"]
+    roles = report["roles"]
+    tiles = [
+        ("Images", report["num_images"], f"of {report['num_landmarks']:,} landmarks"),
+        ("Unreadable", report["num_unreadable"], "files that give no picture"),
+        ("Leaking", report["num_leaking_queries"], f"of {roles.get('query', 0):,} queries"),
+        ("Two labels", report["num_pictures_with_two_labels"], "pictures"),
+        ("Again", again, f"images; {report['num_exact_duplicates']:,} with equal bytes"),
+        (
+            "Single images",
+            report["landmarks_by_images"].get("1", 0),
+            f"of {report['num_gallery_landmarks']:,} landmarks to recognize",
+        ),
+    ]
+    entries = "".join(
+        f'<li><span class="name">{name}</span><span class="number">{value:,}</span>'
+        f'<span class="basis">{basis}</span></li>'
+        for name, value, basis in tiles
+    )
+    return f'<ul class="tiles" style="--least:150px">{entries}</ul>'
+
+
+def _first(report: Mapping[str, Any]) -> str:
+    items = "".join(
+        f'<li><span class="verdict {_BADGES[step["severity"]]}">{step["severity"]}</span>'
+        f'<a href="#{step["name"]}">{escape(step["text"])}</a>{_command(step["command"])}</li>'
+        for step in report["first"]
+    )
+    return f'<ol class="steps">{items}</ol>' if items else "<p>Nothing.</p>"
+
+
+def _command(command: str) -> str:
+    words = " ".join(f"<span>{escape(word)}</span>" for word in command.split(" "))
+    return f'<code class="command">{words}</code>' if command else ""
+
+
+def _unreadable(report: Mapping[str, Any], manifest: Manifest, looks: Looks) -> str:
+    parts = []
+    if report["num_unreadable"]:
+        counts = [(why, f"{n:,}") for why, n in report["unreadable_reasons"].items()]
+        shown = sorted(looks.reasons)[:_MOST_ROWS]
+        paths = manifest.table["path"]
+        rows = [(paths[row].as_py(), looks.reasons[row].reason) for row in shown]
+        parts = [
+            _table("Reasons", ("Reason", "Files"), counts),
+            _table("Unreadable files", ("File", "Reason"), rows),
+            _more(len(shown), report["num_unreadable"], "files", "unreadable.csv"),
         ]
-    made = f"Manifest fingerprint {report['fingerprint'][:16]}"
-    parts.append(f'<p class="soft">{escape(made)}. All pairs: duplicates.csv.</p>')
-    head = '<meta charset="utf-8"><meta name="viewport" content="width=device-width">'
-    title = "<title>Cairn: inspection</title>"
-    return (
-        f'<!doctype html><html lang="en"><head>{head}{title}<style>{_STYLE}</style></head>'
-        f"<body>{''.join(parts)}</body></html>\n"
-    )
+    for name, said in (
+        ("num_altered", "differ from the manifest’s sha256"),
+        ("num_other_sizes", "have another width and height than the manifest states"),
+    ):
+        if report[name]:
+            parts.append(f'<p class="note">{report[name]:,} files {said}.</p>')
+    return "".join(parts)
 
 
-def _table(names: Sequence[str], rows: Sequence[tuple[str, Any]]) -> str:
-    head = "".join(f"<th>{escape(name)}</th>" for name in names)
-    body = "".join(
-        f"<tr><td>{escape(key)}</td>{_cell(value)}</tr>" for key, value in rows[:_MAX_ROWS]
-    )
-    more = f"<p>and {len(rows) - _MAX_ROWS:,} more</p>" if len(rows) > _MAX_ROWS else ""
-    return f"<table><tr>{head}</tr>{body}</table>{more}"
+def _leaks(report: Mapping[str, Any], sharing: Sharing, cards: Cards) -> str:
+    parts = []
+    if report["shared_by_roles"]:
+        rows = [
+            (
+                " and ".join(role_name(role) for role in one["roles"]),
+                f"{one['num_pictures']:,}",
+                *(f"{count:,}" for count in one["images"]),
+            )
+            for one in report["shared_by_roles"]
+        ]
+        heads = ("Roles", "Pictures in both", "Images of the first", "Images of the second")
+        parts.append(_table("Pictures that roles share", heads, rows))
+    leaks = np.flatnonzero(sharing.leaks)
+    if len(leaks):
+        parts = [
+            "<p>A query whose picture was learned from, is recognized against, or sets the penalty "
+            "is no test. Framed: the query.</p>",
+            *parts,
+            cards.cards(leaks[:_MOST_CARDS].tolist(), by="role"),
+            _more(_MOST_CARDS, len(leaks), "pictures", "duplicates.csv"),
+        ]
+    return "".join(parts)
 
 
-def _cell(value: Any) -> str:
-    if isinstance(value, int):
-        return f'<td class="number">{value:,}</td>'
-    return f"<td>{escape(str(value))}</td>"
-
-
-def _plot(caption: str, path: Path) -> str:
-    source = base64.b64encode(path.read_bytes()).decode()
-    image = f'<img class="plot" alt="{escape(caption)}" src="data:image/png;base64,{source}">'
-    return f'<h2>{escape(caption)}</h2><div class="scroll" tabindex="0">{image}</div>'
-
-
-def _pair(manifest: Manifest, duplicate: Duplicate) -> str:
-    flags = [
-        *(["stands among the queries and elsewhere"] if duplicate.leaks else []),
-        *(["two labels"] if duplicate.labels_differ else []),
+def _labels(report: Mapping[str, Any], sharing: Sharing, cards: Cards) -> str:
+    differ = np.flatnonzero(sharing.labels_differ)
+    if not len(differ):
+        return ""
+    rows = [
+        (*(name or "no landmark" for name in one["landmarks"]), f"{one['num_pictures']:,}")
+        for one in report["shared_by_landmarks"][:_MOST_BARS]
     ]
-    words = (
-        f'<span class="flag">{escape("; ".join(flags))}</span>' if flags else "one role, one label"
-    )
-    figures = "".join(_thumbnail(manifest, row) for row in (duplicate.first, duplicate.second))
-    return f'<div class="pair">{duplicate.kind}: {words}<div>{figures}</div></div>'
-
-
-def _thumbnail(manifest: Manifest, row: int) -> str:
-    path = manifest.paths[row]
-    caption = f"{manifest.roles[row]} {manifest.landmark_ids[row] or '(no landmark)'}"
-    caption += f" · {manifest.image_ids[row]}"
-    buffer = io.BytesIO()
-    try:
-        image = decode(path, min_side=_THUMB_SIDE)
-    except UnreadableImage as error:  # gone since it was looked at
-        return f"<figure><figcaption>{escape(f'{caption}: {error.reason}')}</figcaption></figure>"
-    image.thumbnail((_THUMB_SIDE * 2, _THUMB_SIDE * 2))
-    image.save(buffer, "JPEG", quality=80)
-    source = base64.b64encode(buffer.getvalue()).decode()
-    label = escape(caption)
+    table = _table("Landmarks that share pictures", ("Landmark", "Landmark", "Pictures"), rows)
     return (
-        f'<figure><img alt="{label}" src="data:image/jpeg;base64,{source}">'
-        f"<figcaption>{label}</figcaption></figure>"
+        "<p>The same picture is said to show two landmarks, or one and none. One label is wrong, "
+        "or the two landmarks are one.</p>"
+        + table
+        + cards.cards(differ[:_MOST_CARDS].tolist(), by="landmark")
+        + _more(_MOST_CARDS, len(differ), "pictures", "duplicates.csv")
+    )
+
+
+def _again(report: Mapping[str, Any], sharing: Sharing, cards: Cards) -> str:
+    plain = np.flatnonzero(~(sharing.leaks | sharing.labels_differ))
+    if not len(plain):
+        return ""
+    return (
+        "<p>Within one landmark and one side of the split. Harmless to scores; they cost time and "
+        "weigh twice in training. The largest groups come first.</p>"
+        + cards.cards(plain[:_MOST_CARDS].tolist(), by="")
+        + _more(_MOST_CARDS, len(plain), "pictures", "duplicates.csv")
+    )
+
+
+def _landmarks(report: Mapping[str, Any], drawn: Mapping[str, tuple[str, str]]) -> str:
+    total = report["num_gallery_landmarks"]
+    if not total:
+        return "<p>No image of role gallery or train: nothing to recognize against.</p>"
+    rows = [
+        (name.replace("-", "–").replace(">", "more than "), f"{count:,}", f"{count / total:.0%}")
+        for name, count in report["landmarks_by_images"].items()
+    ]
+    top = ", ".join(
+        f"{share:.0%} show the top {name}"
+        for name, share in report["share_of_images_of_top"].items()
+    )
+    return (
+        f"<p>The largest landmark has {report['most_images_of_a_landmark']:,} images, the middle "
+        f"one {report['median_images_per_landmark']:,}. Of all images, {top} of the landmarks.</p>"
+        + _plots(drawn, ("landmarks", "ranks"))
+        + _table("Landmarks by size", ("Images", "Landmarks", "Share"), rows)
+    )
+
+
+def _values(report: Mapping[str, Any]) -> str:
+    parts = [f"<div><h3>Role</h3>{_bars(report['roles'], report['num_images'])}</div>"]
+    for column, title in _VALUES.items():
+        values = report["values"].get(column)
+        if values is None:
+            continue
+        counts = dict(list(values["images"].items())[:_MOST_BARS])
+        rest = values["num_images"] - values["num_absent"] - sum(counts.values())
+        if rest:
+            counts[f"{values['num_values'] - len(counts):,} others"] = rest
+        if values["num_absent"]:
+            counts["not stated"] = values["num_absent"]
+        parts.append(f"<div><h3>{title}</h3>{_bars(counts, values['num_images'])}</div>")
+    said = "".join(
+        f"<p>The manifest has no column <code>{name}</code>.</p>"
+        for name in report["absent_columns"]
+    )
+    return f'<div class="plots">{"".join(parts)}</div>{said}'
+
+
+def _bars(counts: Mapping[str, int], total: int) -> str:
+    most = max(counts.values(), default=1)
+    items = "".join(
+        f'<li><span class="name">{escape(name)}</span>'
+        f'<span class="number">{count:,} <small>{count / max(total, 1):.1%}</small></span>'
+        f'<span class="bar" style="width:{100 * count / most:.1f}%"></span></li>'
+        for name, count in counts.items()
+    )
+    return f'<ul class="bars">{items}</ul>'
+
+
+def _sizes(report: Mapping[str, Any], drawn: Mapping[str, tuple[str, str]]) -> str:
+    sizes = report["sizes"]
+    if not sizes:
+        return ""
+    pixels, sides = sizes["megapixels"], sizes["shorter_side"]
+    said = (
+        f"<p>The middle photograph has {pixels['median']:.2g} megapixels; the shorter side is "
+        f"{sides['median']:,} pixels in the middle, {sides['least']:,} at least, and below 224 in "
+        f"{sides['below_224']:,}. {sizes['num_wide']:,} are wide, {sizes['num_tall']:,} tall; all "
+        f"files together have {sizes['gigabytes']:.2g} GB.</p>"
+    )
+    places = report["places"]
+    if places:
+        said += f"<p>{places['num_images']:,} photographs have coordinates" + (
+            f", and {places['num_out_of_bounds']:,} more have impossible ones.</p>"
+            if places["num_out_of_bounds"]
+            else ".</p>"
+        )
+    return said + _plots(drawn, ("sizes", "aspects", "years")) + _plots(drawn, ("map",), wide=True)
+
+
+def _plots(
+    drawn: Mapping[str, tuple[str, str]], names: Sequence[str], *, wide: bool = False
+) -> str:
+    figures = "".join(
+        f'<figure class="plot" role="img" aria-label="{escape(drawn[name][0])}">'
+        f"<h3>{escape(drawn[name][0])}</h3>{drawn[name][1]}</figure>"
+        for name in names
+        if name in drawn
+    )
+    kind = "plots wide" if wide else "plots"
+    return f'<div class="{kind}">{figures}</div>' if figures else ""
+
+
+def _terms(report: Mapping[str, Any]) -> str:
+    looked = report["looked_at"]
+    terms = {
+        "Severity": "act: scores or training are wrong until it is done. look: a person has to "
+        "decide. note: good to know.",
+        "Same picture": "the same bytes; or a 128-bit hash that differs in at most "
+        f"{report['rule']['max_bits']} bits and a 16 × 16 sketch that correlates at "
+        f"{report['rule']['min_correlation']:g} or more. Resized, recompressed, toned and slightly "
+        "trimmed copies are found; mirrored, turned and strongly cropped ones are not. Groups are "
+        "closed: a picture like a second that is like a third is with both."
+        + ("" if report["is_complete"] else " Very many are of nearly one hash, such as empty "
+           "skies: of these only a part was compared."),
+        "Landmarks": "counted over the images of role gallery, or where there are none, train.",
+        "clean.parquet": f"{report['num_clean']:,} images: without unreadable files, without later "
+        "copies within one landmark and role, and without images of other roles whose picture is a "
+        "query’s.",
+        "Speed": f"{looked['num_images']:,} photographs were looked at in "
+        f"{looked['seconds']:,.0f} s"
+        + (f", {looked['images_per_s']:,.0f} a second" if looked["images_per_s"] else "")
+        + f"; {looked['num_recalled']:,} had been looked at before. Groups took "
+        f"{report['seconds_of_grouping']:,.0f} s.",
+    }  # fmt: skip
+    entries = "".join(f"<dt>{escape(k)}</dt><dd>{escape(v)}</dd>" for k, v in terms.items())
+    return f"<dl>{entries}</dl>"
+
+
+def _more(shown: int, total: int, what: str, file: str) -> str:
+    if total <= shown:
+        return f'<p class="note">The table is {file}.</p>'
+    return f'<p class="note">The first {shown:,} of {total:,} {what}; all are in {file}.</p>'
+
+
+def _table(label: str, heads: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
+    head = "".join(f'<th scope="col">{escape(name)}</th>' for name in heads)
+    body = "".join(
+        f'<tr><th scope="row">{escape(row[0])}</th>'
+        + "".join(f"<td>{escape(cell)}</td>" for cell in row[1:])
+        + "</tr>"
+        for row in rows
+    )
+    return (
+        f'<div class="scroll" role="region" aria-label="{escape(label)}" tabindex="0"><table>'
+        f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
     )

@@ -37,6 +37,7 @@ class Page:
         photographs: What shows them.
         picked: Gallery images that non-landmarks pick, most picked first.
         facts: Term -> value for the closing list, such as the model's fingerprint.
+        warning: What must be read before any number; may be empty.
     """
 
     title: str
@@ -48,6 +49,7 @@ class Page:
     photographs: Photographs
     picked: Sequence[PickedImage] = ()
     facts: Mapping[str, str] = field(default_factory=dict)
+    warning: str = ""
 
     def html(self) -> str:
         """Return the whole document."""
@@ -59,9 +61,10 @@ class Page:
             ("terms", "How to read this", self._terms()),
         ]
         subtitle = f"<p>{escape(self.subtitle)}</p>" if self.subtitle else ""
+        warning = f'<p class="warning">{escape(self.warning)}</p>' if self.warning else ""
         return document(
             title=self.title,
-            header=f'<p class="lead">{self._summary()}</p>{subtitle}{self._tiles()}',
+            header=f'{warning}<p class="lead">{self._summary()}</p>{subtitle}{self._tiles()}',
             sections=sections,
             footer="Made by Cairn. The same numbers are in report.json, every prediction in "
             "predictions.parquet and submission.csv.",

@@ -1,24 +1,14 @@
-"""The plots of a report, as SVG text that takes its colours and font from the page around it.
-
-Every figure is made with Matplotlib's objects (no pyplot, no global figure). Colours are drawn as
-placeholders and then named as CSS variables, so that one plot serves light and dark pages.
-"""
+"""The plots of a report, as SVG text that takes its colours and font from the page around it."""
 
 from __future__ import annotations
 
-import io
-import re
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any
 
-import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.ticker import (
     FixedLocator,
-    FuncFormatter,
     MaxNLocator,
     NullLocator,
     PercentFormatter,
@@ -26,45 +16,24 @@ from matplotlib.ticker import (
 from numpy.typing import NDArray
 
 from cairn.metrics import Ranking
+from cairn.pages.drawing import (
+    MUTED,
+    NONE,
+    NOW,
+    PAST,
+    RIGHT,
+    WRONG,
+    drawing,
+    new_figure,
+    thousands,
+    to_svg,
+)
 from cairn.scores import SizeBin
 
-INK, MUTED, RULE = "#101112", "#505152", "#c0c1c2"
-NOW, PAST = "#1020f1", "#909192"
-RIGHT, WRONG, NONE = "#10a1f1", "#f1a110", "#707172"
-_VARIABLES = {
-    INK: "ink",
-    MUTED: "muted",
-    RULE: "rule",
-    NOW: "now",
-    PAST: "past",
-    RIGHT: "right",
-    WRONG: "wrong",
-    NONE: "none",
-}
 _LOG_BEYOND = 5
 """Answers per landmark query beyond which ranks need a log axis to show the ones that matter."""
 
 _SIZE_IN = (5.1, 3.4)
-_STYLE: Any = {
-    "svg.fonttype": "none",
-    "font.size": 10.5,
-    "text.color": INK,
-    "axes.labelcolor": INK,
-    "axes.edgecolor": RULE,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "axes.axisbelow": True,
-    "grid.color": RULE,
-    "grid.linewidth": 0.5,
-    "xtick.color": RULE,
-    "ytick.color": RULE,
-    "xtick.labelcolor": MUTED,
-    "ytick.labelcolor": MUTED,
-    "legend.frameon": False,
-    "legend.fontsize": 10,
-    "lines.linewidth": 2.0,
-}
 
 
 def precision_curve(after: Ranking, before: Ranking | None = None) -> str:
@@ -74,7 +43,7 @@ def precision_curve(after: Ranking, before: Ranking | None = None) -> str:
         after: The ranking reported.
         before: The one compared with, dashed.
     """
-    with mpl.rc_context(_STYLE):
+    with drawing():
         figure, (axes,) = _figure(1)
         if before is not None:
             axes.plot(*_precision(before), color=PAST, linestyle="--", label="before")
@@ -96,10 +65,10 @@ def precision_curve(after: Ranking, before: Ranking | None = None) -> str:
         axes.set_xlabel("predictions, surest first")
         axes.set_ylabel("share that is right")
         axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
-        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
+        axes.xaxis.set_major_formatter(thousands())
         if before is not None:
             axes.legend(loc="lower left")
-        return _svg(figure, "precision")
+        return to_svg(figure, "precision")
 
 
 def score_histograms(after: Ranking, before: Ranking | None = None) -> str:
@@ -114,7 +83,7 @@ def score_histograms(after: Ranking, before: Ranking | None = None) -> str:
     answered = np.concatenate([one.scores[one.order] for _, one in shown])
     low, high = (answered.min(), answered.max()) if len(answered) else (0.0, 1.0)
     edges = np.linspace(low, high if high > low else low + 1.0, 41)
-    with mpl.rc_context(_STYLE):
+    with drawing():
         figure, panels = _figure(len(shown))
         for axes, (name, one) in zip(panels, shown, strict=True):
             _histogram(axes, one, edges)
@@ -124,13 +93,13 @@ def score_histograms(after: Ranking, before: Ranking | None = None) -> str:
             figure.legend(*handles, loc="outside upper right", ncols=3, columnspacing=1.2)
         panels[-1].set_xlabel("confidence")
         figure.supylabel("share of each kind", fontsize=10.5)
-        return _svg(figure, "scores")
+        return to_svg(figure, "scores")
 
 
 def imbalance(counts: Mapping[str, int]) -> str:
     """Return gallery photographs per landmark, most photographed first, on log axes."""
     sizes = np.sort(np.asarray(list(counts.values()), dtype=np.int64))[::-1]
-    with mpl.rc_context(_STYLE):
+    with drawing():
         figure, (axes,) = _figure(1)
         ranks = np.arange(1, len(sizes) + 1)
         axes.fill_between(ranks, sizes, 0.8, step="mid", color=NOW, alpha=0.16, linewidth=0)
@@ -138,7 +107,7 @@ def imbalance(counts: Mapping[str, int]) -> str:
         axes.set_yscale("log")
         axes.set_ylim(0.8, max(sizes.max(initial=1) * 1.3, 2))
         axes.set_xlim(0.5, len(sizes) + 0.5)
-        plain = FuncFormatter(lambda value, _: f"{value:,.0f}")
+        plain = thousands()
         axes.yaxis.set_major_formatter(plain)
         axes.xaxis.set_major_formatter(plain)
         axes.yaxis.set_major_locator(FixedLocator(_ladder(int(sizes.max(initial=1)))))
@@ -146,12 +115,12 @@ def imbalance(counts: Mapping[str, int]) -> str:
         axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
         axes.set_xlabel("landmarks, most photographed first")
         axes.set_ylabel("gallery photographs")
-        return _svg(figure, "imbalance")
+        return to_svg(figure, "imbalance")
 
 
 def scores_by_size(after: Sequence[SizeBin], before: Sequence[SizeBin] = ()) -> str:
     """Return top-1 accuracy per size of landmark with its intervals, before beside after."""
-    with mpl.rc_context(_STYLE):
+    with drawing():
         figure, (axes,) = _figure(1)
         places = np.arange(len(after), dtype=np.float64)
         shift = 0.12 if before else 0.0
@@ -167,17 +136,11 @@ def scores_by_size(after: Sequence[SizeBin], before: Sequence[SizeBin] = ()) -> 
         axes.set_ylabel("top-1 accuracy")
         if before:
             axes.legend(loc="lower right")
-        return _svg(figure, "sizes")
+        return to_svg(figure, "sizes")
 
 
 def _figure(num_panels: int) -> tuple[Figure, list[Axes]]:
-    figure = Figure(figsize=_SIZE_IN, layout="constrained")
-    FigureCanvasSVG(figure)
-    figure.patch.set_alpha(0.0)
-    panels = figure.subplots(num_panels, 1, sharex=True, sharey=True, squeeze=False)[:, 0]
-    for axes in panels:
-        axes.patch.set_alpha(0.0)
-    return figure, list(panels)
+    return new_figure(*_SIZE_IN, num_panels, sharex=True, sharey=True)
 
 
 def _precision(ranking: Ranking) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
@@ -229,24 +192,3 @@ def _dots(
 def _ladder(highest: int) -> list[int]:
     steps = [base * 10**power for power in range(7) for base in (1, 2, 5)]
     return [step for step in steps if step <= highest * 1.3]
-
-
-def _svg(figure: Figure, name: str) -> str:
-    """Return the figure as an ``svg`` element with CSS colours, the page's font and own ids."""
-    with mpl.rc_context({"svg.hashsalt": name}):
-        buffer = io.StringIO()
-        figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
-    text = buffer.getvalue()
-    text = text[text.index("<svg") :]
-    text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
-    for colour, variable in _VARIABLES.items():
-        text = text.replace(colour, f"var(--{variable})")
-    text = text.replace("'DejaVu Sans'", "system-ui").replace("&#8722;", "−")
-    text = re.sub(r'id="([^"]+)"', rf'id="{name}-\1"', text)
-    text = re.sub(r'(xlink:href|href)="#([^"]+)"', rf'href="#{name}-\2"', text)
-    text = re.sub(r"url\(#([^)]+)\)", rf"url(#{name}-\1)", text)
-    # No outside addresses, not even as names: HTML knows the svg element without them.
-    text = re.sub(r'\s(xmlns(:\w+)?)="[^"]*"', "", text)
-    return re.sub(
-        r'<svg [^>]*?(viewBox="[^"]+")[^>]*>', r'<svg \1 aria-hidden="true">', text, count=1
-    )

@@ -66,6 +66,8 @@ def write_report(
     title: str = TITLE,
     subtitle: str = "",
     facts: Mapping[str, str] | None = None,
+    warning: str = "",
+    verification: Mapping[str, Any] | None = None,
     provenance: Mapping[str, Any] | None = None,
 ) -> Path:
     """Return the path of report.html after writing the evaluation folder.
@@ -85,6 +87,8 @@ def write_report(
         title: Heading of the page.
         subtitle: A sentence under the heading.
         facts: Terms and values for the end of the page: model, gallery, data.
+        warning: What must be read before any number, such as that queries leak; "" for nothing.
+        verification: What the check for leaks found; goes into report.json.
         provenance: What made the result; goes into report.json (see :func:`cairn.runs.provenance`).
 
     Raises:
@@ -99,6 +103,7 @@ def write_report(
     page = Page(
         title=title,
         subtitle=subtitle,
+        warning=warning,
         report=report,
         after=after,
         before=earlier,
@@ -115,6 +120,8 @@ def write_report(
     )
     with atomic_folder(folder) as made:
         value = report.to_json()
+        if verification is not None:
+            value["verification"] = dict(verification)
         if provenance is not None:
             value["provenance"] = dict(provenance)
         write_json(made / "report.json", value)

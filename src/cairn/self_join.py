@@ -108,7 +108,7 @@ def _open_work(work: Path, facts: dict[str, Any]) -> None:
                 return
         except CairnError:
             pass  # half a card is no card
-        say("an earlier check was of other contents or settings; its nearest images are dropped")
+        say("an earlier call was of other contents or settings; its nearest images are dropped")
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir(parents=True)
     write_json(card, facts)
