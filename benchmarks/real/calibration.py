@@ -24,14 +24,13 @@ from cairn.calibration import (
     METHODS,
     NUM_NEIGHBORS,
     By,
-    Calibration,
     Chance,
     Features,
     Judged,
+    calibrate,
     calibration_error,
     features_of,
     figures,
-    fit,
     reliability_bins,
 )
 from cairn.calibration.pictures import draw_open_set, draw_reliability
@@ -98,11 +97,10 @@ def measure(
     for half in range(num_halves):
         ours = halved(known, np.random.default_rng(half))
         part, rest = features.take(ours), features.take(~ours)
-        fitted = fit(part, right[ours])
-        made = Calibration.of(
-            fitted, part, known=known[ours], right=right[ours], basis=basis_of(gallery)
+        made = calibrate(
+            part, [shown[row] for row in np.flatnonzero(ours)], basis=basis_of(gallery)
         )
-        chosen[fitted.chance.method] += 1
+        chosen[made.chance.method] += 1
         told = made.probability(rest)
         judged = Judged(rest.scores, told, known[~ours], right[~ours])
         for name, value in figures(judged).items():

@@ -81,4 +81,16 @@ def test_what_cannot_be_told_is_refused_before_any_photograph_is_read(
     Manifest.from_columns(columns, root=tmp_path).write(tmp_path / "none.csv")
     with pytest.raises(CairnError, match="no image of role query"):
         call("calibrate", gallery, tmp_path / "none.csv")
+    seen = pictures.gallery()
+    leaking = {
+        "image_id": [seen.image_ids[0], "u"],
+        "path": [seen.paths[0], "u.jpg"],
+        "landmark_id": [seen.landmark_ids[0], ""],
+        "role": ["query", "query"],
+    }
+    columns = {name: [str(value) for value in values] for name, values in leaking.items()}
+    Manifest.from_columns(columns, root=tmp_path).write(tmp_path / "leaking.csv")
+    with pytest.raises(CairnError, match="gallery") as caught:
+        call("calibrate", gallery, tmp_path / "leaking.csv", "--false-accept", "0.5")
+    assert "cairn data verify" in caught.value.todo
     assert not (gallery / "work").exists()

@@ -1,6 +1,12 @@
 """Calibration: how likely an answer is right, and from which score a picture counts as known."""
 
-from cairn.calibration.calibration import FALSE_ACCEPT_RATE, Basis, Calibration, Judged
+from cairn.calibration.calibration import (
+    FALSE_ACCEPT_RATE,
+    Basis,
+    Calibration,
+    Judged,
+    calibrate,
+)
 from cairn.calibration.features import NUM_NEIGHBORS, Features, features_of
 from cairn.calibration.fitting import METHODS, Chance, Fitted, fit
 from cairn.calibration.open_set import OpenSetCurve, false_positive_rate
@@ -12,7 +18,14 @@ from cairn.calibration.reliability import (
     reliability_bins,
 )
 from cairn.calibration.summary import figures, report, table
-from cairn.calibration.threshold import By, Threshold, num_needed, require_enough, threshold_for
+from cairn.calibration.threshold import (
+    By,
+    Threshold,
+    num_needed,
+    require_enough,
+    require_unknown,
+    threshold_for,
+)
 from cairn.calibration.verdict import Verdict, verdicts
 
 __all__ = [
@@ -31,6 +44,7 @@ __all__ = [
     "Threshold",
     "Verdict",
     "brier_score",
+    "calibrate",
     "calibration_error",
     "false_positive_rate",
     "features_of",
@@ -41,6 +55,7 @@ __all__ = [
     "reliability_bins",
     "report",
     "require_enough",
+    "require_unknown",
     "table",
     "threshold_for",
     "verdicts",

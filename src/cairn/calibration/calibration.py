@@ -8,7 +8,8 @@ Legend of shapes: Q queries.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import datetime as dt
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -17,8 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cairn.calibration.features import Features
-from cairn.calibration.fitting import Chance, Fitted
-from cairn.calibration.threshold import By, Threshold, threshold_for
+from cairn.calibration.fitting import Chance, fit
+from cairn.calibration.threshold import By, Threshold, require_unknown, threshold_for
 from cairn.errors import CairnError
 from cairn.runs import read_json, write_json
 
@@ -118,28 +119,6 @@ class Calibration:
     false_accept_rate: float = FALSE_ACCEPT_RATE
     facts: Mapping[str, Any] = field(default_factory=dict)
 
-    @classmethod
-    def of(
-        cls,
-        fitted: Fitted,
-        features: Features,
-        *,
-        known: Bool,
-        right: Bool,
-        basis: Basis,
-        false_accept_rate: float = FALSE_ACCEPT_RATE,
-        facts: Mapping[str, Any] | None = None,
-    ) -> Calibration:
-        """Return the calibration of what :func:`cairn.calibration.fit` found.
-
-        Raises:
-            CairnError: The unknown queries are too few for that rate.
-        """
-        judged = Judged(features.scores, fitted.out_of_sample, known, right)
-        made = cls(fitted.chance, fitted.losses, judged, basis, false_accept_rate, facts or {})
-        made.threshold()
-        return made
-
     def probability(self, features: Features) -> Float64:
         """Return (Q,) chances in [0, 1] that the answers are right.
 
@@ -227,3 +206,44 @@ class Calibration:
             float(value["false_accept_rate"]),
             value["facts"],
         )
+
+
+def calibrate(
+    features: Features,
+    shown: Sequence[Collection[str]],
+    *,
+    basis: Basis,
+    false_accept_rate: float = FALSE_ACCEPT_RATE,
+    facts: Mapping[str, Any] | None = None,
+    seed: int = 0,
+) -> Calibration:
+    """Return the calibration that validation answers give.
+
+    The answers may be those of any search and any re-ranking, as long as what is judged later comes
+    the same way; say so in ``basis``.
+
+    Args:
+        features: Of Q answers to photographs that neither training nor gallery has.
+        shown: Q collections: the landmarks *of the gallery* that each photograph shows; empty for
+            an unknown one.
+        basis: What the calibration holds for.
+        false_accept_rate: Of the threshold that will apply where none is asked for.
+        facts: Where the queries are from, to be kept; the date is added.
+        seed: Of the cross-validation.
+
+    Raises:
+        CairnError: There are too few answers of a kind, or too few unknown queries for the rate.
+    """
+    known = np.asarray([bool(one) for one in shown])
+    require_unknown(int((~known).sum()), false_accept_rate)
+    pairs = zip(features.landmark_ids, shown, strict=True)
+    right = np.asarray([answer in one for answer, one in pairs])
+    fitted = fit(features, right, seed=seed)
+    return Calibration(
+        fitted.chance,
+        fitted.losses,
+        Judged(features.scores, fitted.out_of_sample, known, right),
+        basis,
+        false_accept_rate,
+        {**(facts or {}), "time": dt.datetime.now(dt.UTC).isoformat(timespec="seconds")},
+    )

@@ -52,6 +52,21 @@ def num_needed(false_accept_rate: float) -> int:
     return max(1, math.ceil(1 / false_accept_rate - 1 - 1e-9))
 
 
+def require_unknown(num_unknown: int, false_accept_rate: float) -> None:
+    """Refuse a validation that cannot say how unknown pictures score.
+
+    Raises:
+        CairnError: It has no unknown query, or too few for the rate.
+    """
+    if not num_unknown:
+        raise CairnError(
+            "no query is unknown to the gallery, so nothing is learned of unknown pictures: "
+            "a validation without them misleads",
+            todo="add queries that show no landmark of the gallery, with an empty landmark_id",
+        )
+    require_enough(num_unknown, false_accept_rate)
+
+
 def require_enough(num_unknown: int, false_accept_rate: float) -> None:
     """Refuse a rate that so few unknown queries cannot tell.
 

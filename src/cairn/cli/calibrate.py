@@ -44,18 +44,14 @@ def calibrate(
     """
     import shutil
 
-    from cairn.calibration import FALSE_ACCEPT_RATE, report, table
+    from cairn.calibration import FALSE_ACCEPT_RATE, report, require_unknown, table
     from cairn.embed import embed
     from cairn.errors import CairnError
     from cairn.gallery import Gallery
-    from cairn.gallery.calibrations import (
-        calibrate_gallery,
-        keep_calibration,
-        require_apart,
-        require_unknown,
-    )
+    from cairn.gallery.calibrations import calibrate_gallery, keep_calibration
     from cairn.manifest import Manifest
     from cairn.runs import require_absent
+    from cairn.splitting.evaluation import verify_evaluation
     from cairn.submission import solution_of
     from cairn.tables import EmbeddingTable
 
@@ -63,7 +59,8 @@ def calibrate(
         require_absent(output)
     rate = FALSE_ACCEPT_RATE if false_accept is None else false_accept
     loaded = Gallery.load(gallery, penalty=penalty)
-    asked = Manifest.read(manifest).select("query")
+    whole = Manifest.read(manifest)
+    asked = whole.select("query")
     if not len(asked):
         raise CairnError(
             "the manifest has no image of role query",
@@ -72,7 +69,12 @@ def calibrate(
         )
     landmarks = set(loaded.table.landmark_ids)
     require_unknown(sum(one not in landmarks for one in asked.landmark_ids), rate)  # before work
-    require_apart(loaded, asked.image_ids, [str(path) for path in asked.paths])
+    leaks, _ = verify_evaluation(asked.image_ids, whole, gallery=Path(gallery))
+    leaks.refuse_leaks(
+        manifest,
+        "photographs that were seen before look surer than new ones: `cairn data verify` "
+        "names them, `cairn data split` makes a split without any",
+    )
     work = loaded.place.work(f"calibrate-{loaded.table.fingerprint[:8]}-{asked.fingerprint[:16]}")
     done = embed(loaded.model_dir, asked, work, backend=backend, device=device, workers=workers)
     made = calibrate_gallery(

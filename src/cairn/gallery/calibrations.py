@@ -7,7 +7,6 @@ looks just like a good one. Several may lie side by side, with and without the p
 
 from __future__ import annotations
 
-import datetime as dt
 import hashlib
 import json
 import tempfile
@@ -23,9 +22,9 @@ from cairn.calibration import (
     NUM_NEIGHBORS,
     Basis,
     Calibration,
+    calibrate,
     features_of,
-    fit,
-    require_enough,
+    require_unknown,
 )
 from cairn.errors import CairnError
 from cairn.gallery.gallery import Gallery
@@ -99,38 +98,18 @@ def calibrate_gallery(
     require_apart(gallery, queries.image_ids, queries.paths)
     landmarks = set(gallery.table.landmark_ids)
     shown = [set(truth[image_id]) & landmarks for image_id in queries.image_ids]
-    known = np.asarray([bool(one) for one in shown])
-    require_unknown(int((~known).sum()), false_accept_rate)
-    _tell_copies(queries, gallery, known)
+    require_unknown(sum(not one for one in shown), false_accept_rate)  # before the search
+    _tell_copies(queries, gallery, np.asarray([bool(one) for one in shown]))
     searcher = searcher_of(gallery, search, use_penalty=use_penalty)
     found = searcher.search(queries.vectors, min(NUM_NEIGHBORS, len(gallery.table)))
-    features = features_of(found, gallery.table.landmark_ids)
-    pairs = zip(features.landmark_ids, shown, strict=True)
-    right = np.asarray([answer in one for answer, one in pairs])
-    return Calibration.of(
-        fit(features, right, seed=seed),
-        features,
-        known=known,
-        right=right,
+    return calibrate(
+        features_of(found, gallery.table.landmark_ids),
+        shown,
         basis=basis_of(gallery, use_penalty=use_penalty, search=search),
         false_accept_rate=false_accept_rate,
-        facts={**(facts or {}), "time": dt.datetime.now(dt.UTC).isoformat(timespec="seconds")},
+        facts=facts,
+        seed=seed,
     )
-
-
-def require_unknown(num_unknown: int, false_accept_rate: float) -> None:
-    """Refuse a validation that cannot say how unknown pictures score.
-
-    Raises:
-        CairnError: It has no unknown query, or too few for the rate.
-    """
-    if not num_unknown:
-        raise CairnError(
-            "no query is unknown to the gallery, so nothing is learned of unknown pictures: "
-            "a validation without them misleads",
-            todo="add queries that show no landmark of the gallery, with an empty landmark_id",
-        )
-    require_enough(num_unknown, false_accept_rate)
 
 
 def require_apart(gallery: Gallery, image_ids: Sequence[str], paths: Sequence[str]) -> None:
