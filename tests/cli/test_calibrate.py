@@ -82,7 +82,7 @@ def test_what_cannot_be_told_is_refused_before_any_photograph_is_read(
     with pytest.raises(CairnError, match="no image of role query"):
         call("calibrate", gallery, tmp_path / "none.csv")
     seen = pictures.gallery()
-    leaking = {
+    leaking: dict[str, list[object]] = {
         "image_id": [seen.image_ids[0], "u"],
         "path": [seen.paths[0], "u.jpg"],
         "landmark_id": [seen.landmark_ids[0], ""],
