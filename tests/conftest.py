@@ -21,7 +21,7 @@ from cairn.state import state_path
 # numba renews what it compiled when the file of a loop changes, not when one that it calls does.
 assert "numba" not in sys.modules, "numba has read where its cache lies already"
 _ROOT = Path(__file__).parents[1]
-_LOOPS = ("search/*.py", "rescoring.py", "world/*.py", "pixels.py")
+_LOOPS = ("search/*.py", "rescoring.py", "world/*.py", "pixels.py", "inspection/matching.py")
 _SOURCES = [path for loops in _LOOPS for path in sorted((_ROOT / "src" / "cairn").glob(loops))]
 _KEY = hashlib.sha256(b"".join(path.read_bytes() for path in _SOURCES)).hexdigest()[:12]
 os.environ.setdefault("NUMBA_CACHE_DIR", str(_ROOT / ".pytest_cache" / f"numba-{_KEY}"))

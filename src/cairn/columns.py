@@ -64,6 +64,9 @@ def table_of(columns: Mapping[str, Sequence[Any]]) -> pa.Table:
 def read_table(path: Path) -> pa.Table:
     """Return the rows of any Parquet or CSV file; CSV gives strings, so that 00012 stays 00012.
 
+    CSV is UTF-8, or UTF-16 where the file says so, with commas, or else the semicolons or tabs that
+    its first line has instead.
+
     Raises:
         CairnError: The file is missing, empty, or not what its name says.
     """
@@ -81,12 +84,20 @@ def read_table(path: Path) -> pa.Table:
     try:
         if suffix in (".parquet", ".pq"):
             return pa.parquet.read_table(path)
-        if suffix == ".csv":
+        if suffix in (".csv", ".tsv"):
             return _read_csv(path)
-    except (pa.ArrowException, UnicodeDecodeError, csv.Error, OSError) as error:
-        kind = "CSV (UTF-8)" if suffix == ".csv" else "Parquet"
-        raise CairnError(f"not a readable {kind} file: {error}", where=path) from None
-    raise CairnError(f"a table's name ends in .parquet or .csv, not {suffix!r}", where=path)
+    except (pa.ArrowException, UnicodeError, csv.Error, OSError) as error:
+        kind = "Parquet" if suffix in (".parquet", ".pq") else "CSV (UTF-8)"
+        foreign = isinstance(error, UnicodeError) or "UTF8" in str(error)
+        todo = "save it as UTF-8; from Windows: iconv -f WINDOWS-1252 -t UTF-8 OLD.csv"
+        raise CairnError(
+            f"not a readable {kind} file: {error}", where=path, todo=todo if foreign else ""
+        ) from None
+    raise CairnError(
+        f"a table's name ends in .parquet, .csv or .tsv, not {suffix!r}",
+        where=path,
+        todo="save the table as CSV in UTF-8, with a first line of column names",
+    )
 
 
 def write_table(table: pa.Table, path: Path) -> None:
@@ -110,15 +121,28 @@ def rows_text(mask: Any) -> str:
 
 
 def _read_csv(path: Path) -> pa.Table:
-    with path.open(encoding="utf-8-sig", newline="") as handle:
-        names = next(csv.reader(handle), [])
+    encoding, separator = _csv_form(path)
+    with path.open(encoding=encoding, newline="") as handle:
+        names = next(csv.reader(handle, delimiter=separator), [])
     twice = {name for name in names if names.count(name) > 1}
     if twice:
         raise CairnError(f"column names stand twice: {', '.join(sorted(twice))}", where=path)
     convert = pa.csv.ConvertOptions(column_types=dict.fromkeys(names, pa.string()))
-    parse = pa.csv.ParseOptions(newlines_in_values=True)
-    read = pa.csv.ReadOptions(use_threads=False)  # its errors then name the row
+    parse = pa.csv.ParseOptions(newlines_in_values=True, delimiter=separator)
+    utf = encoding.removesuffix("-sig")
+    read = pa.csv.ReadOptions(use_threads=False, encoding=utf)  # its errors then name the row
     return pa.csv.read_csv(path, read, parse, convert)
+
+
+def _csv_form(path: Path) -> tuple[str, str]:
+    """Return the encoding and the separator of a CSV file, as its first bytes and line show."""
+    with path.open("rb") as handle:
+        marked = handle.read(2) in (b"\xff\xfe", b"\xfe\xff")
+    encoding = "utf-16" if marked else "utf-8-sig"
+    with path.open(encoding=encoding, newline="") as handle:
+        first = handle.readline()
+    signs = (",", *sorted(";\t", key=first.count, reverse=True))
+    return encoding, next((sign for sign in signs if sign in first), ",")
 
 
 def as_texts(column: Any, name: str) -> Any:

@@ -10,8 +10,9 @@ from __future__ import annotations
 import io
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import IO, Any
@@ -19,6 +20,7 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
+from PIL.ExifTags import IFD
 
 IMAGE_SUFFIXES = frozenset(
     [
@@ -104,6 +106,52 @@ def decode_sized(
     Raises:
         UnreadableImage: As `decode`.
     """
+    with _readable(source) as handle:
+        return _decode(handle, min_side)
+
+
+@dataclass(frozen=True)
+class Header:
+    """What a photograph's file says of it, its pixels left alone.
+
+    Args:
+        width: Of the upright photograph, in pixels.
+        height: Likewise.
+        exif: Values of EXIF's second part (the exposure's) by tag, such as the time it was taken.
+        gps: Values of EXIF's part on the position by tag.
+    """
+
+    width: int
+    height: int
+    exif: Mapping[int, Any]
+    gps: Mapping[int, Any]
+
+
+def read_header(source: Path | bytes) -> Header:
+    """Return what a photograph's file says of it, without decoding pixels.
+
+    Broken metadata count as none: a photograph with them is still a photograph.
+
+    Raises:
+        UnreadableImage: The file is missing, empty, no image, or too large.
+    """
+    with _readable(source) as handle, Image.open(handle, formats=_formats()) as opened:
+        width, height = opened.size
+        if width * height > MAX_PIXELS:
+            raise UnreadableImage(f"too large: {width} x {height} pixels, over {MAX_PIXELS}")
+        if _orientation(opened) >= _FIRST_ON_ITS_SIDE:
+            width, height = height, width
+        try:
+            exif = opened.getexif()
+            details, gps = (dict(exif.get_ifd(part)) for part in (IFD.Exif, IFD.GPSInfo))
+        except Exception:  # as hostile as any other bytes
+            details, gps = {}, {}
+        return Header(width, height, details, gps)
+
+
+@contextmanager
+def _readable(source: Path | bytes) -> Iterator[IO[bytes]]:
+    """Open a file for Pillow; whatever goes wrong inside becomes a reason."""
     try:
         handle: IO[bytes] = io.BytesIO(source) if isinstance(source, bytes) else source.open("rb")
     except FileNotFoundError:
@@ -113,11 +161,11 @@ def decode_sized(
     except (OSError, ValueError) as error:
         raise UnreadableImage(f"cannot be opened: {error}") from None
     with handle, _quiet_pillow():
-        if not handle.read(1):
-            raise UnreadableImage("empty file")
-        handle.seek(0)
         try:
-            return _decode(handle, min_side)
+            if not handle.read(1):
+                raise UnreadableImage("empty file")
+            handle.seek(0)
+            yield handle
         except UnreadableImage:
             raise
         except UnidentifiedImageError:

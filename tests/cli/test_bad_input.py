@@ -231,7 +231,7 @@ def test_inspection_counts_what_cannot_be_read(place: Path, cairn: Cairn, tmp_pa
     value = json.loads(ended.out)
     assert value["num_unreadable"] == len(UNREADABLE)
     assert value["unreadable_reasons"] == dict.fromkeys(UNREADABLE.values(), 1)
-    assert value["smallest_side"] == 1
+    assert value["sizes"]["shorter_side"]["least"] == 1
 
 
 def train_words(manifest: Path, out: Path) -> list[object]:

@@ -9,12 +9,14 @@ marked block is an error, and so is a README without one.
 
 The folder holds what the README's tour asks the reader for: ``photos/`` with one folder per
 landmark, ``others/`` with pictures that show none, and ``query.jpg``, another photograph of one of
-the landmarks. Commands in blocks without the mark are not run (some take minutes); each must still
-be one that ``cairn`` understands, with options and recipes that exist.
+the landmarks. ``cairn data gldv2`` finds a small data set at a server on this machine. Commands in
+blocks without the mark are not run (some take minutes); each must still be one that ``cairn``
+understands, with options and recipes that exist.
 """
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 import sys
@@ -29,6 +31,8 @@ from PIL import Image
 
 from cairn.cli import main
 from cairn.config import builtin_recipes, read_recipe
+from measuring.serving import FileServer
+from measuring.small_gldv2 import make_gldv2
 
 ROOT = Path(__file__).resolve().parents[2]
 MARK = "<!-- tested -->"
@@ -105,6 +109,16 @@ def reader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+@pytest.fixture
+def gldv2(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Serve a small Google Landmarks v2 in the place of the real one."""
+    made = make_gldv2(num_tars=1, side=96)
+    monkeypatch.setattr(os, "sync", lambda: None)
+    with FileServer(made.files).running() as server:
+        monkeypatch.setenv("CAIRN_GLDV2_BASE", server.url)
+        yield
+
+
 def run(words: list[str], where: str, monkeypatch: pytest.MonkeyPatch) -> None:
     shown = shlex.join(words)
     assert words[:1] == ["cairn"], f"{where}: only cairn's commands are tested: {shown}"
@@ -118,6 +132,7 @@ def run(words: list[str], where: str, monkeypatch: pytest.MonkeyPatch) -> None:
     assert status in (0, None), f"{where}: exit {status}: {shown}"
 
 
+@pytest.mark.usefixtures("gldv2")
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_the_page_s_commands_and_code_run(
     page: Path, reader: Path, monkeypatch: pytest.MonkeyPatch

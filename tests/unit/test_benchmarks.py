@@ -17,6 +17,7 @@ SMALL = {
     ],
     "gallery.py": ["--images", "300", "--dimension", "16"],
     "embed.py": ["--side", "32", "--images", "8", "--rounds", "1"],
+    "inspection.py": ["--images", "2", "--rounds", "1", "--hashes", "2000"],
     "input.py": ["--side", "32", "--images", "2", "--rounds", "1"],
     "sampling.py": ["--photographs", "500", "--landmarks", "20", "--rounds", "1"],
     "head.py": [
@@ -25,6 +26,7 @@ SMALL = {
     ],
     "doctor.py": ["--images", "400", "--dimension", "16", "--peer-rows", "100"],
     "scoring.py": ["--queries", "600", "--rounds", "1", "--peer-resamples", "2"],
+    "fetch.py": ["--tars", "2", "--megabytes", "1", "--rows", "2000"],
     "train.py": ["--side", "32", "--batch", "4", "--steps", "1", "--rounds", "1"],
 }
 

@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 from cairn import images
-from cairn.images import MAX_PIXELS, UnreadableImage, decode
+from cairn.images import MAX_PIXELS, UnreadableImage, decode, read_header
 
 RED, GREEN, BLUE, WHITE = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)
 
@@ -297,3 +297,26 @@ def test_own_size_is_told_upright_whatever_the_draft(
     image, own = images.decode_sized(encoded(noise(400, 320), kind, exif=exif), min_side=40)
     assert own == size
     assert (image.width > image.height) == (own[0] > own[1])
+
+
+def test_a_header_says_the_upright_size_and_the_position() -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6  # on its side
+    exif.get_ifd(0x8825)[1] = "N"
+    exif.get_ifd(0x8769)[0x9003] = "2021:05:03 12:30:59"
+    header = read_header(encoded(halves(8, 4), "JPEG", exif=exif))
+    assert (header.width, header.height) == (4, 8)
+    assert (header.gps[1], header.exif[0x9003]) == ("N", "2021:05:03 12:30:59")
+    plain = read_header(encoded(halves(8, 4), "PNG"))
+    assert (plain.width, plain.height, plain.exif, plain.gps) == (8, 4, {}, {})
+
+
+@pytest.mark.parametrize(
+    ("source", "reason"),
+    [(b"", "empty file"), (b"text", "not an image"), (png_header(60_000, 60_000), "too large")],
+)
+def test_a_header_of_no_photograph_has_a_reason(source: bytes, reason: str) -> None:
+    with pytest.raises(UnreadableImage, match=reason):
+        read_header(source)
+    with pytest.raises(UnreadableImage, match="missing file"):
+        read_header(Path("none.jpg"))

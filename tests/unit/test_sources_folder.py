@@ -180,3 +180,19 @@ def test_one_folder_for_two_purposes_is_refused(tmp_path: Path) -> None:
     for again in (root, tmp_path / "link"):
         with pytest.raises(CairnError, match="two purposes"):
             from_folder(root, nonlandmarks=again)
+
+
+def test_parts_of_the_data_are_no_landmarks(tmp_path: Path) -> None:
+    root = plant(tmp_path / "data", "train/tower/1.jpg", "train/bridge/1.jpg", "val/tower/2.jpg")
+    with pytest.raises(CairnError, match="parts of the data") as caught:
+        read_folder(root)
+    assert f"{root}/train --queries {root}/val" in caught.value.todo
+    read_folder(root / "train", queries=root / "val")
+    # Places that happen to be called so have no folders in common.
+    read_folder(plant(tmp_path / "rail", "Train/museum/1.jpg", "Test/valley/1.jpg"))
+
+
+def test_an_archive_is_no_folder(tmp_path: Path) -> None:
+    (tmp_path / "photos.zip").touch()
+    with pytest.raises(CairnError, match="a file, not a folder"):
+        read_folder(tmp_path / "photos.zip")

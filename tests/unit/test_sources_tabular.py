@@ -116,3 +116,92 @@ def test_the_real_photographs_need_no_mapping() -> None:
     summary = from_table(PHOTOS / "manifest.csv").summary()
     assert summary["roles"] == {"train": 731, "query": 714 + 615, "nonlandmark": 475}
     assert (summary["num_landmarks"], summary["num_queries_without_landmark"]) == (54, 615)
+
+
+def photographs(folder: Path, *names: str) -> None:
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).touch()
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "encoding"),
+    [
+        ("t.csv", "path;label\na/1.jpg;Köln, Dom\n", "utf-8"),
+        ("t.csv", "path\tlabel\na/1.jpg\tKöln, Dom\n", "utf-8-sig"),
+        ("t.tsv", "path\tlabel\na/1.jpg\tKöln, Dom\n", "utf-8"),
+        ("t.csv", 'path,label\na/1.jpg,"Köln, Dom"\n', "utf-16"),
+        ("t.csv", 'path,label;x\na/1.jpg,"Köln, Dom"\n', "utf-8"),
+    ],
+)
+def test_separators_and_encodings(tmp_path: Path, name: str, text: str, encoding: str) -> None:
+    (tmp_path / name).write_bytes(text.encode(encoding))
+    told = {"landmark_id": "label;x"} if "label;x" in text else {}
+    assert from_table(tmp_path / name, columns=told).landmark_ids == ["Köln,_Dom"]
+
+
+def test_an_encoding_that_is_not_said_names_the_way_out(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_bytes("path,label\na.jpg,Köln\n".encode("latin-1"))
+    with pytest.raises(CairnError, match="not a readable CSV") as caught:
+        read_contents(tmp_path / "t.csv")
+    assert "iconv" in caught.value.todo
+    rows = "".join(f"{number}.jpg,x\n" for number in range(200_000))
+    (tmp_path / "t.csv").write_bytes(f"path,label\n{rows}z.jpg,Köln\n".encode("latin-1"))
+    with pytest.raises(CairnError, match="UTF8") as caught:
+        read_contents(tmp_path / "t.csv")
+    assert "iconv" in caught.value.todo
+
+
+def test_paths_are_mended_where_one_file_fits(tmp_path: Path) -> None:
+    photographs(tmp_path, "a/1.jpg", "a/2.JPG", "a/3.png", "a/4.jpg", "a/4.png", "a/5.x.jpeg")
+    path = table(
+        tmp_path, "path,label\na\\1.jpg,x\na/2.jpg,x\n a/3 ,x\na/4,x\na/5.x,x\na/6.jpg,x\n"
+    )
+    found = read_contents(path)
+    assert [file.name for file in found.manifest.paths] == [
+        *("1.jpg", "2.JPG", "3.png", "4", "5.x.jpeg", "6.jpg")
+    ]
+    assert found.manifest.image_ids == ["a\\1.jpg", "a/2.jpg", "a/3", "a/4", "a/5.x", "a/6.jpg"]
+    told = "\n".join(found.notes)
+    assert "1 paths had \\ between folders" in told
+    assert "3 paths got the ending that their file has, such as a/2.JPG for a/2.jpg" in told
+    assert f"2 of the 6 photographs are not there, the first: {tmp_path / 'a/4'}" in told
+    (tmp_path / "b").mkdir()
+    elsewhere = "\n".join(read_contents(path, root=tmp_path / "b").notes)
+    assert "none of the 6 photographs is there" in elsewhere
+
+
+def test_absolute_paths_are_looked_for_too(tmp_path: Path) -> None:
+    photographs(tmp_path, "far/1.JPG")
+    path = table(tmp_path, f"path,label\n{tmp_path / 'far/1.jpg'},x\n")
+    assert read_contents(path).manifest.paths == [tmp_path / "far/1.JPG"]
+
+
+def test_one_column_may_be_two_of_ours(tmp_path: Path) -> None:
+    photographs(tmp_path, "00a.jpg")
+    path = table(tmp_path, "id,landmark_id,path,note\n00a,7,ignored,x\n")
+    manifest = from_table(path, columns={"image_id": "id", "path": "id"})
+    assert (manifest.image_ids, manifest.paths) == (["00a"], [tmp_path / "00a.jpg"])
+    assert manifest.table.column_names == [
+        *("image_id", "path", "landmark_id", "role", "label_space", "note")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("path,label\nhttps://x.org/1.jpg,x\n", "addresses on the web"),
+        ("a/1.jpg,x\na/2.jpg,y\n", "first line of column names"),
+    ],
+)
+def test_tables_that_need_something_first(tmp_path: Path, text: str, told: str) -> None:
+    with pytest.raises(CairnError) as caught:
+        read_contents(table(tmp_path, text))
+    assert told in str(caught.value)
+
+
+def test_landmarks_that_a_writer_made_fractions(tmp_path: Path) -> None:
+    found = read_contents(table(tmp_path, "path,label\n1.jpg,12.0\n2.jpg,\n3.jpg,7.0\n"))
+    assert found.manifest.landmark_ids == ["12", "", "7"]
+    kept = read_contents(table(tmp_path, "path,label\n1.jpg,12.0\n2.jpg,v2.0\n", "u.csv"))
+    assert kept.manifest.landmark_ids == ["12.0", "v2.0"]

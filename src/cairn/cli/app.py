@@ -17,12 +17,13 @@ from cairn.cli import (
     penalize,
     recognize,
     reproduce,
+    retrieval,
     train,
 )
 
 _ORDER = (
     "demo", "data", "inspect", "train", "embed", "gallery", "penalize", "calibrate", "recognize",
-    "evaluate", "lint",
+    "evaluate", "lint", "retrieval",
 )  # fmt: skip
 
 
@@ -65,4 +66,5 @@ app.command("recognize", short_help="Name the landmarks in photographs, with evi
 )
 app.command("evaluate", short_help="Score answers, and write the report.")(evaluate.evaluate)
 app.command("lint", short_help="List all that is wrong with a submission file.")(lint.lint)
+app.add_typer(retrieval.app, name="retrieval")
 app.add_typer(reproduce.app, name="reproduce")

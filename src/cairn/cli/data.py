@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cairn.cli import data_clean, data_split
-from cairn.cli.output import Json, emit
+from cairn.cli import data_benchmarks, data_clean, data_gldv2, data_photos, data_split
+from cairn.cli.manifests import Exif, LabelSpace, Output, finish
+from cairn.cli.output import Json
 from cairn.errors import CairnError
 
 if TYPE_CHECKING:
@@ -17,18 +18,8 @@ if TYPE_CHECKING:
 
 data = typer.Typer(no_args_is_help=True, help="Make a manifest of photographs, and clean it.")
 
-Output = Annotated[
-    Path, typer.Option("--output", "-o", help="The manifest to write: .parquet or .csv.")
-]
-LabelSpace = Annotated[
-    str | None,
-    typer.Option(
-        "--label-space", help="What the landmark ids belong to; ids compare only within one."
-    ),
-]
 
-
-@data.command("folder")
+@data.command("folder", short_help="One folder of photographs per landmark.")
 def folder(
     root: Annotated[Path, typer.Argument(help="Photographs, one folder per landmark.")],
     output: Output,
@@ -46,6 +37,7 @@ def folder(
     ] = 0.0,
     seed: Annotated[int, typer.Option(help="Seed of the holdout.")] = 0,
     label_space: LabelSpace = None,
+    exif: Exif = False,
     as_json: Json = False,
 ) -> None:
     """Make a manifest of a plain tree: one folder per landmark, named after it."""
@@ -62,12 +54,13 @@ def folder(
         label_space=label_space or DEFAULT_LABEL_SPACE,
     )
     extra = {"num_skipped": len(found.skipped)}
-    _finish(found.manifest, output, found.notes, extra, as_json=as_json)
+    manifest, told = _with_exif(found.manifest) if exif else (found.manifest, [])
+    finish(manifest, output, (*found.notes, *told), extra, as_json=as_json)
 
 
-@data.command("csv")
+@data.command("csv", short_help="Any CSV or Parquet table of images.")
 def csv(
-    file: Annotated[Path, typer.Argument(help="A .csv or .parquet table of images.")],
+    file: Annotated[Path, typer.Argument(help="A .csv, .tsv or .parquet table of images.")],
     output: Output,
     column: Annotated[
         list[str] | None,
@@ -81,6 +74,7 @@ def csv(
         Path | None, typer.Option(help="Where relative paths start; else the table's folder.")
     ] = None,
     label_space: LabelSpace = None,
+    exif: Exif = False,
     as_json: Json = False,
 ) -> None:
     """Make a manifest of any table of images; columns and roles are guessed where not told."""
@@ -97,13 +91,14 @@ def csv(
     told = [f"{ours} is the column {theirs!r}" for ours, theirs in found.columns.items()]
     told += [f"{value!r} is the role {role}" for value, role in found.roles.items()]
     extra = {"columns": dict(found.columns), "role_map": dict(found.roles)}
-    _finish(found.manifest, output, (*told, *found.notes), extra, as_json=as_json)
+    manifest, more = _with_exif(found.manifest) if exif else (found.manifest, [])
+    finish(manifest, output, (*told, *found.notes, *more), extra, as_json=as_json)
 
 
-data.command("clean")(data_clean.clean)
-data.command("apply")(data_clean.apply)
-data.command("split")(data_split.split)
-data.command("verify")(data_split.verify)
+def _with_exif(manifest: Manifest) -> tuple[Manifest, list[str]]:
+    from cairn.sources.exif import with_exif
+
+    return with_exif(manifest)
 
 
 def _pairs(values: Sequence[str] | None, option: str) -> dict[str, str]:
@@ -118,34 +113,14 @@ def _pairs(values: Sequence[str] | None, option: str) -> dict[str, str]:
     return pairs
 
 
-def _finish(
-    manifest: Manifest,
-    output: Path,
-    notes: Sequence[str],
-    extra: Mapping[str, object],
-    *,
-    as_json: bool,
-) -> None:
-    from cairn.progress import say
-    from cairn.runs import require_absent
-
-    require_absent(output)  # another holdout over the same name would leak queries into a gallery
-    for note in notes:
-        say(f"note: {note}")
-    manifest.write(output)
-    summary = manifest.summary()
-    roles = ", ".join(f"{role} {count:,}" for role, count in summary["roles"].items())
-    nothing = summary["num_queries_without_landmark"]
-    lines = [
-        f"{summary['num_images']:,} images of {summary['num_landmarks']:,} landmarks: {roles}",
-        *([f"{nothing:,} of the queries show no landmark"] if nothing else []),
-        f"written to {output}; next: cairn inspect {output} -o inspection",
-    ]
-    value = {
-        **summary,
-        **extra,
-        "fingerprint": manifest.fingerprint,
-        "notes": list(notes),
-        "manifest": output,
-    }
-    emit(value, "\n".join(lines), as_json=as_json)
+data.command("photos", short_help="Unsorted photographs, with GPS from EXIF.")(data_photos.photos)
+data.command("kaggle", short_help="Google Landmark Recognition, as Kaggle has it.")(
+    data_benchmarks.kaggle
+)
+data.command("met", short_help="The Met dataset.")(data_benchmarks.met)
+data.command("roxford", short_help="ROxford5k and RParis6k.")(data_benchmarks.roxford)
+data.command("gldv2", short_help="Google Landmarks v2, fetched and read.")(data_gldv2.gldv2)
+data.command("clean")(data_clean.clean)
+data.command("apply")(data_clean.apply)
+data.command("split")(data_split.split)
+data.command("verify")(data_split.verify)

@@ -55,8 +55,9 @@ def embed(
         device=device,
         workers=workers,
     )
+    names = f" --names {manifest}" if "landmark_name" in images.table.column_names else ""
     next_step = {
-        "gallery": f"\nnext: cairn gallery build {output} {model} --names {manifest} -o gallery",
+        "gallery": f"\nnext: cairn gallery build {output} {model}{names} -o gallery",
         "nonlandmark": f"\nnext: cairn penalize gallery {output}",
     }
     emit(

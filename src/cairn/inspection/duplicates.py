@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cairn.ahead import num_processors, threaded_map
-from cairn.inspection.look import Looks
+from cairn.inspection.look import SKETCH_SIDE, Looks
 from cairn.inspection.matching import (
     NUM_BANDS,
     NUM_BUCKETS,
@@ -90,7 +90,7 @@ def find_duplicates(looks: Looks, *, workers: int | None = None) -> Duplicates:
         workers: Threads; one per processor unless given.
     """
     count = len(looks)
-    sketches = looks.sketches.reshape(count, -1)
+    sketches = looks.sketches.reshape(count, SKETCH_SIDE * SKETCH_SIDE)
     parents = np.arange(count, dtype=np.int64)
     seen = looks.stamps[:, 0] >= 0
     copies = _same_bytes(looks.sha256, np.flatnonzero(seen))

@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from cairn.domain import ROLES
 from cairn.inspection.look import Looks
 from cairn.inspection.sharing import Sharing, shared_labels, shared_roles
 from cairn.manifest import Manifest
@@ -50,7 +51,7 @@ def count_everything(manifest: Manifest, looks: Looks, sharing: Sharing) -> dict
         "num_duplicate_pictures": len(sharing),
         "num_exact_duplicates": int((sharing.is_copy & again).sum()),
         "num_near_duplicates": int((again & ~sharing.is_copy).sum()),
-        "num_leaking_queries": int(sharing.roles[sharing.leaks][:, _QUERY].sum()),
+        "num_leaking_queries": int(sharing.roles[sharing.leaks, ROLES.index("query")].sum()),
         "num_pictures_with_two_labels": int(sharing.labels_differ.sum()),
         "shared_by_roles": shared_roles(sharing),
         "shared_by_landmarks": shared_labels(sharing, manifest.landmark_ids),
@@ -60,9 +61,6 @@ def count_everything(manifest: Manifest, looks: Looks, sharing: Sharing) -> dict
         "years": years(manifest),
         "places": _places(manifest),
     }
-
-
-_QUERY = 2  # of cairn.domain.ROLES
 
 
 def has(manifest: Manifest, column: str) -> bool:
@@ -179,7 +177,6 @@ def _sizes(looks: Looks) -> dict[str, Any]:
     shorter = np.sort(sizes.min(axis=1))
     aspects = np.sort(sizes[:, 0] / sizes[:, 1])
     middle = len(pixels) // 2
-    smallest = int(looks.readable[int(sizes.min(axis=1).argmin())])
     return {
         "megapixels": {"least": float(pixels[0]), "median": float(pixels[middle]),
                        "most": float(pixels[-1])},
@@ -189,8 +186,7 @@ def _sizes(looks: Looks) -> dict[str, Any]:
                               "most": float(aspects[-1])},
         "num_wide": int((aspects > 1).sum()),
         "num_tall": int((aspects < 1).sum()),
-        "smallest_row": smallest,
-        "gigabytes": float(looks.stamps[looks.readable, 0].sum() / 1e9),
+        "bytes": int(looks.stamps[looks.readable, 0].sum()),
     }  # fmt: skip
 
 

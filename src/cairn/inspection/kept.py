@@ -76,8 +76,9 @@ def recall(place: Path, names: Sequence[str], looks: Looks) -> NDArray[np.bool_]
     found = np.zeros(len(names), bool)
     if not files:
         return found
-    lengths = [pq.ParquetFile(path).metadata.num_rows for path in files]
-    known = pa.concat_tables([_read(path, ["path"]) for path in files])["path"].combine_chunks()
+    paths = [_open(path).read(["path"]) for path in files]
+    lengths = [len(table) for table in paths]
+    known = pa.concat_tables(paths)["path"].combine_chunks()
     at = pc.index_in(pa.array(names, pa.string()), value_set=known).fill_null(-1).to_numpy()
     order = np.argsort(at, kind="stable")
     ends = np.searchsorted(at[order], np.cumsum([0, *lengths]))
@@ -161,25 +162,25 @@ def _files(place: Path) -> list[Path]:
     raise CairnError("no looks at photographs here", where=place, todo="check the path")
 
 
-def _read(path: Path, columns: list[str]) -> Any:
+def _open(path: Path) -> Any:
     try:
         file = pq.ParquetFile(path)
-        if (file.schema_arrow.metadata or {}).get(b"cairn.looks") != _FORMAT[b"cairn.looks"]:
-            raise CairnError(
-                "these are no looks at photographs, or those of another version of Cairn",
-                where=path,
-                todo="name another file, or leave it out: the photographs are looked at anew",
-            )
-        return file.read(columns)
     except (pa.ArrowException, OSError) as error:
         raise CairnError(f"not readable: {error}", where=path, todo="remove it") from None
+    if (file.schema_arrow.metadata or {}).get(b"cairn.looks") != _FORMAT[b"cairn.looks"]:
+        raise CairnError(
+            "these are no looks at photographs, or those of another version of Cairn",
+            where=path,
+            todo="name another file, or leave it out: the photographs are looked at anew",
+        )
+    return file
 
 
 def _batches(
     path: Path, rows: NDArray[np.int64], places: NDArray[np.int64]
 ) -> Iterator[tuple[NDArray[np.int64], Any]]:
     """Yield rows and what the file holds at their places (ascending), a row group at a time."""
-    file = pq.ParquetFile(path)
+    file = _open(path)
     start = 0
     for group in range(file.num_row_groups):
         end = start + file.metadata.row_group(group).num_rows

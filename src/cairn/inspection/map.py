@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from cairn.pages.drawing import MUTED, NOW, RULE, new_figure
+from cairn.pages.drawing import NOW, RULE, new_figure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -51,15 +51,6 @@ def draw_map(places_M2: NDArray[np.float64]) -> Figure:
             alpha=alpha,
             linewidths=0,
         )
-    most = middles[-1]
-    axes.annotate(
-        f"most: {counts[-1]:,} images",
-        (most[0] / squeeze, most[1]),
-        xytext=(6, 6),
-        textcoords="offset points",
-        color=MUTED,
-        fontsize=9.5,
-    )
     axes.set_xlim(west, east)
     axes.set_ylim(south, north)
     axes.set_aspect(1 / squeeze, adjustable="box")
@@ -69,7 +60,11 @@ def draw_map(places_M2: NDArray[np.float64]) -> Figure:
         axes.axhline(0, color=RULE, linewidth=1.2)
     kilometres = cell * _KILOMETRES_A_DEGREE
     side = f"{kilometres:,.0f}" if kilometres >= 10 else f"{kilometres:.1f}"
-    axes.set_xlabel(f"a point is a cell of about {side} km; larger and darker: more images")
+    longitude, latitude = middles[-1, 0] / squeeze, middles[-1, 1]
+    axes.set_xlabel(
+        f"a point is a cell of about {side} km, the largest has {counts[-1]:,} images: "
+        f"near {_degrees(round(latitude, 1), 'N', 'S')} {_degrees(round(longitude, 1), 'E', 'W')}"
+    )
     return figure
 
 

@@ -82,9 +82,9 @@ def is_same(sketches: NDArray[np.uint8], first: int, second: int, min_correlatio
     variance_x = sum_xx / n - (sum_x / n) ** 2
     variance_y = sum_yy / n - (sum_y / n) ** 2
     if min(variance_x, variance_y) < _FLAT_VARIANCE:
-        return apart / n <= _MAX_TONE
+        return bool(apart / n <= _MAX_TONE)
     covariance = sum_xy / n - (sum_x / n) * (sum_y / n)
-    return covariance >= min_correlation * np.sqrt(variance_x * variance_y)
+    return bool(covariance >= min_correlation * np.sqrt(variance_x * variance_y))
 
 
 @_compiled

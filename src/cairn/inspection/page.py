@@ -16,7 +16,7 @@ from cairn.manifest import Manifest
 from cairn.pages import Section, Thumbnails, document
 
 TITLE = "What is in this data"
-_MOST_CARDS, _MOST_ROWS, _MOST_BARS = 12, 50, 15
+_MOST_CARDS, _MOST_ROWS, _MOST_BARS = 12, 50, 12
 _BADGES = {"act": "wrong", "look": "look", "note": "none"}
 _VALUES = {
     "category": "Category",
@@ -159,6 +159,8 @@ def _labels(report: Mapping[str, Any], sharing: Sharing, cards: Cards) -> str:
     differ = np.flatnonzero(sharing.labels_differ)
     if not len(differ):
         return ""
+    leaks = sharing.leaks[differ]  # those are above already
+    differ = np.concatenate([differ[~leaks], differ[leaks]])
     rows = [
         (*(name or "no landmark" for name in one["landmarks"]), f"{one['num_pictures']:,}")
         for one in report["shared_by_landmarks"][:_MOST_BARS]
@@ -176,7 +178,7 @@ def _labels(report: Mapping[str, Any], sharing: Sharing, cards: Cards) -> str:
 def _again(report: Mapping[str, Any], sharing: Sharing, cards: Cards) -> str:
     plain = np.flatnonzero(~(sharing.leaks | sharing.labels_differ))
     if not len(plain):
-        return ""
+        return "<p>Each of them leaks or bears two labels: see above.</p>" if len(sharing) else ""
     return (
         "<p>Within one landmark and one side of the split. Harmless to scores; they cost time and "
         "weigh twice in training. The largest groups come first.</p>"
@@ -245,7 +247,7 @@ def _sizes(report: Mapping[str, Any], drawn: Mapping[str, tuple[str, str]]) -> s
         f"<p>The middle photograph has {pixels['median']:.2g} megapixels; the shorter side is "
         f"{sides['median']:,} pixels in the middle, {sides['least']:,} at least, and below 224 in "
         f"{sides['below_224']:,}. {sizes['num_wide']:,} are wide, {sizes['num_tall']:,} tall; all "
-        f"files together have {sizes['gigabytes']:.2g} GB.</p>"
+        f"files together have {_bytes(sizes['bytes'])}.</p>"
     )
     places = report["places"]
     if places:
@@ -294,6 +296,10 @@ def _terms(report: Mapping[str, Any]) -> str:
     }  # fmt: skip
     entries = "".join(f"<dt>{escape(k)}</dt><dd>{escape(v)}</dd>" for k, v in terms.items())
     return f"<dl>{entries}</dl>"
+
+
+def _bytes(count: int) -> str:
+    return f"{count / 1e9:,.1f} GB" if count >= 1e9 else f"{count / 1e6:,.1f} MB"
 
 
 def _more(shown: int, total: int, what: str, file: str) -> str:

@@ -112,5 +112,7 @@ def to_svg(figure: Figure, name: str) -> str:
 
 def save_png(figure: Figure, path: Path) -> None:
     """Write the figure as PNG on white, whole or not at all."""
+    figure.patch.set_alpha(1.0)
     with atomic_write(path) as temporary:
         figure.savefig(temporary, format="png", dpi=_PNG_DPI, facecolor="white")
+    figure.patch.set_alpha(0.0)

@@ -19,9 +19,14 @@ from cairn.errors import CairnError
 from cairn.images import IMAGE_SUFFIXES
 from cairn.manifest import DEFAULT_LABEL_SPACE, Manifest
 from cairn.sources.names import landmark_ids
+from cairn.sources.presence import require_folder
 
 NO_LANDMARK_FOLDER = "nonlandmark"
 """A folder of this name, at the top of any tree, holds photographs that show no landmark."""
+
+_SPLITS = frozenset(
+    ("train", "training", "val", "valid", "validation", "test", "testing", "query", "queries")
+)
 
 
 @dataclass(frozen=True)
@@ -133,6 +138,7 @@ def read_folder(
             )
         skipped += stray
         photos += kept
+    _refuse_splits(photos, root)
     if holdout > 0.0:
         photos = _hold_out(photos, holdout, seed, bank_too=query_nonlandmarks is None)
     ids = landmark_ids(photo.name for photo in photos)
@@ -150,6 +156,16 @@ def read_folder(
     return FolderContents(manifest, tuple(skipped), tuple(_notes(manifest, skipped)))
 
 
+def list_photographs(tree: Path) -> tuple[list[Path], list[Path]]:
+    """Return the photographs below ``tree`` by name, and the files that are none by their names.
+
+    Raises:
+        CairnError: The folder is missing.
+    """
+    skipped: list[Path] = []
+    return _photographs(tree, (), skipped), skipped
+
+
 def _prefixes(trees: dict[str, Path]) -> dict[str, str]:
     """Return a name per tree that no other has: its folder's, numbered where two are alike."""
     taken: Counter[str] = Counter()
@@ -163,8 +179,7 @@ def _prefixes(trees: dict[str, Path]) -> dict[str, str]:
 
 def _photographs(tree: Path, others: Collection[Path], skipped: list[Path]) -> list[Path]:
     """Return the photographs below ``tree`` but not below ``others``, in the order of names."""
-    if not tree.is_dir():
-        raise CairnError("folder not found", where=tree)
+    require_folder(tree)
     found: list[Path] = []
     seen: set[Path] = set()
     for place, folders, files in os.walk(tree, followlinks=True):
@@ -207,6 +222,24 @@ def _place(kind: str, tree: Path, path: Path, prefix: str) -> _Photo | None:
     return _Photo(f"{prefix}/{inside.as_posix()}", str(path.absolute()), name, role)
 
 
+def _refuse_splits(photos: list[_Photo], root: Path) -> None:
+    """Refuse a tree of splits, whose landmarks would be called train/x and test/x."""
+    inside: dict[str, set[str]] = {}
+    for photo in photos:
+        top, slash, rest = photo.name.partition("/")
+        if slash and photo.role == "train" and top.lower() in _SPLITS:
+            inside.setdefault(top, set()).add(rest)
+    for learned in (top for top in inside if top.lower().startswith("train")):
+        for asked in inside.keys() - {learned}:
+            if inside[learned] & inside[asked]:
+                raise CairnError(
+                    f"{learned!r} and {asked!r} have folders of the same names: they are parts of "
+                    "the data, not landmarks",
+                    where=root,
+                    todo=f"cairn data folder {root / learned} --queries {root / asked} -o ...",
+                )
+
+
 def _hold_out(photos: list[_Photo], share: float, seed: int, *, bank_too: bool) -> list[_Photo]:
     groups: dict[tuple[str, str], list[int]] = {}
     for index, photo in enumerate(photos):
@@ -224,12 +257,20 @@ def _hold_out(photos: list[_Photo], share: float, seed: int, *, bank_too: bool) 
     ]
 
 
+def skipped_note(skipped: list[Path]) -> list[str]:
+    """Return a sentence about files that were skipped; none where there are none."""
+    if not skipped:
+        return []
+    endings = Counter(path.suffix.lower() or "no ending" for path in skipped)
+    shown = ", ".join(f"{ending} {count}" for ending, count in endings.most_common(5))
+    told = f"{len(skipped)} files were skipped ({shown}), the first: {skipped[0]}"
+    if endings.keys() & {".heic", ".heif"}:
+        told += "; HEIC is not read, convert it to JPEG first"
+    return [told]
+
+
 def _notes(manifest: Manifest, skipped: list[Path]) -> list[str]:
-    notes = []
-    if skipped:
-        endings = Counter(path.suffix.lower() or "no ending" for path in skipped)
-        shown = ", ".join(f"{ending} {count}" for ending, count in endings.most_common(5))
-        notes.append(f"{len(skipped)} files were skipped ({shown}), the first: {skipped[0]}")
+    notes = skipped_note(skipped)
     known = set(manifest.select("train").landmark_ids)
     asked = Counter(manifest.select("query").landmark_ids)
     strangers = sorted(set(asked) - known - {""})

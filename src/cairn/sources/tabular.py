@@ -15,11 +15,13 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from cairn.columns import NUMBERS, TEXTS, as_texts, read_table
+from cairn.columns import NUMBERS, TEXTS, as_texts, read_table, rows_text
 from cairn.domain import ROLES
 from cairn.errors import CairnError, nearest
+from cairn.images import IMAGE_SUFFIXES
 from cairn.manifest import DEFAULT_LABEL_SPACE, Manifest
 from cairn.sources.names import landmark_ids
+from cairn.sources.presence import mended_paths, require_folder
 
 DROP = "drop"
 """The role, in a role mapping, of rows that stay out of the manifest."""
@@ -87,11 +89,14 @@ def read_contents(
 ) -> TableContents:
     """Return the images of a table; what the manifest has no column for is kept beside.
 
+    Paths as Windows writes them, with spaces around or with another ending than the file has, are
+    mended; files that are not there are counted in a note, for the table may be made elsewhere.
+
     Without a column of image ids the path is the id. Without a role column, labelled images are for
     training and others are non-landmarks.
 
     Args:
-        path: A .csv (UTF-8) or .parquet file.
+        path: A .csv or .tsv file (UTF-8), or a .parquet file.
         columns: The table's column for a column of the manifest; the rest is guessed by name.
         roles: The role, or `DROP`, for a value of the role column; the rest is guessed.
         root: Where relative paths start; the file's own folder unless given.
@@ -103,8 +108,7 @@ def read_contents(
     """
     path = Path(path)
     root = path.parent if root is None else Path(root)
-    if not root.is_dir():
-        raise CairnError("folder not found", where=root)
+    require_folder(root)
     table = read_table(path)
     if not table.num_rows:
         raise CairnError("the table has no rows", where=path)
@@ -112,9 +116,12 @@ def read_contents(
     table = _renamed(table, chosen)
     notes = []
     if "image_id" not in chosen:
-        table = table.append_column("image_id", table["path"])
+        ids = pc.utf8_trim_whitespace(as_texts(table["path"], "path"))
+        table = table.append_column("image_id", ids)
         notes.append("no column of image ids: the path is the id")
-    table = _with_landmark_ids(table)
+    table, more = _with_paths(table, root, path)
+    notes += more
+    table = _with_landmark_ids(table, notes)
     if "role" in chosen:
         table, role_of = _with_roles(table, roles or {}, path)
     else:
@@ -150,23 +157,50 @@ def _columns(names: Sequence[str], told: Mapping[str, str], path: Path) -> dict[
             chosen[ours] = guess
     for ours in ("path", "landmark_id"):
         if ours not in chosen:
+            headless = any(name.lower().endswith(tuple(IMAGE_SUFFIXES)) for name in names)
+            todo = f"say which it is: --column {ours}=NAME"
             raise CairnError(
                 f"no column looks like {ours}",
                 where=f"{path}: {', '.join(names)}",
-                todo=f"say which it is: --column {ours}=NAME",
+                todo="give the table a first line of column names" if headless else todo,
             )
     return chosen
 
 
+def _with_paths(table: pa.Table, root: Path, path: Path) -> tuple[pa.Table, list[str]]:
+    """Return the table with its paths mended, and sentences about them."""
+    told = as_texts(table["path"], "path").fill_null("")
+    addresses = pc.match_substring_regex(told, r"^\s*[a-z]+://", ignore_case=True)
+    if pc.any(addresses).as_py():
+        raise CairnError(
+            f"{pc.sum(addresses).as_py():,} paths are addresses on the web; Cairn reads files",
+            where=f"{path}: {rows_text(addresses)}",
+            todo="download them first, such as with img2dataset, and give a column of their files",
+        )
+    plain = pc.utf8_trim_whitespace(told)
+    windows = pc.and_(pc.match_substring(plain, "\\"), pc.invert(pc.match_substring(plain, "/")))
+    paths = pc.if_else(windows, pc.replace_substring(plain, "\\", "/"), plain)
+    notes = []
+    if pc.any(windows).as_py():
+        notes.append(f"{pc.sum(windows).as_py():,} paths had \\ between folders; read as /")
+    paths, more = mended_paths(root, paths)
+    index = table.column_names.index("path")
+    return table.set_column(index, "path", paths), [*notes, *more]
+
+
 def _renamed(table: pa.Table, chosen: Mapping[str, str]) -> pa.Table:
-    ours_of = {theirs: ours for ours, theirs in chosen.items()}
-    kept = [name for name in table.column_names if name in ours_of or name not in chosen]
-    table = table.select(kept)
-    return table.rename_columns([ours_of.get(name, name) for name in kept])
+    """Return the columns under our names, one of theirs under several if told so, and the rest."""
+    rest = [name for name in table.column_names if name not in (*chosen, *chosen.values())]
+    columns = {ours: table[theirs] for ours, theirs in chosen.items()}
+    return pa.table({**columns, **{name: table[name] for name in rest}})
 
 
-def _with_landmark_ids(table: pa.Table) -> pa.Table:
+def _with_landmark_ids(table: pa.Table, notes: list[str]) -> pa.Table:
     column = as_texts(table["landmark_id"], "landmark_id").fill_null("")
+    named = column.filter(pc.not_equal(column, ""))
+    if len(named) and pc.all(pc.match_substring_regex(named, r"^\d+\.0$")).as_py():
+        column = pc.replace_substring_regex(column, r"\.0$", "")
+        notes.append("landmark ids such as 12.0 are read as 12")
     ids = landmark_ids(pc.unique(column).to_pylist())
     index = table.column_names.index("landmark_id")
     return table.set_column(index, "landmark_id", _replaced(column, ids))
