@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from cairn.calibration import (
     FALSE_ACCEPT_RATE,
@@ -26,6 +27,7 @@ from cairn.calibration import (
     features_of,
     require_unknown,
 )
+from cairn.domain import Float32
 from cairn.errors import CairnError
 from cairn.gallery.gallery import Gallery
 from cairn.gallery.indexes import searcher_of
@@ -99,9 +101,12 @@ def calibrate_gallery(
     landmarks = set(gallery.table.landmark_ids)
     shown = [set(truth[image_id]) & landmarks for image_id in queries.image_ids]
     require_unknown(sum(not one for one in shown), false_accept_rate)  # before the search
-    _tell_copies(queries, gallery, np.asarray([bool(one) for one in shown]))
     searcher = searcher_of(gallery, search, use_penalty=use_penalty)
     found = searcher.search(queries.vectors, min(NUM_NEIGHBORS, len(gallery.table)))
+    nearest = found.similarities
+    if use_penalty and gallery.penalty is not None:
+        nearest = nearest + gallery.penalty.penalty[found.indices]
+    _tell_copies(queries, gallery, nearest.max(axis=1), np.asarray([bool(one) for one in shown]))
     return calibrate(
         features_of(found, gallery.table.landmark_ids),
         shown,
@@ -230,21 +235,29 @@ def _mend(gallery: Gallery) -> str:
     return f"cairn calibrate {gallery.location} MANIFEST"
 
 
-def _tell_copies(queries: EmbeddingTable, gallery: Gallery, known: Any) -> None:
-    """Say how many queries are pictures of the gallery under other names."""
-    from cairn.search import search
+def _tell_copies(
+    queries: EmbeddingTable, gallery: Gallery, nearest_Q: Float32, known_Q: NDArray[np.bool_]
+) -> None:
+    """Say how many queries are pictures of gallery or bank under other names.
 
-    nearest = search(queries.vectors, gallery.table.vectors, 1).similarities[:, 0]
-    num = int((nearest >= _COPY).sum())
+    Args:
+        queries: Q of them.
+        gallery: What they are compared with.
+        nearest_Q: (Q,) cosine to the nearest gallery image.
+        known_Q: (Q,) whether the gallery has the query's landmark.
+    """
+    num = int((nearest_Q >= _COPY).sum())
     if num:
         say(
             f"warning: {num} of {len(queries)} queries have the embedding of a gallery image: "
             "copies make a validation look better than it is (cairn inspect finds them)"
         )
     bank = _bank(gallery)
-    if bank is None or known.all():
+    if bank is None:
         return
-    nearest = search(queries.vectors[~known], bank.vectors, 1).similarities[:, 0]
+    from cairn.search import search
+
+    nearest = search(queries.vectors[~known_Q], bank.vectors, 1).similarities[:, 0]
     num = int((nearest >= _COPY).sum())
     if num:
         say(
