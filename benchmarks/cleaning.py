@@ -21,6 +21,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -92,14 +93,22 @@ def main() -> None:
     parser.add_argument("--landmarks", type=int, help="of a smaller world")
     parser.add_argument("--epochs", type=int, help="of a shorter training")
     parser.add_argument("--seeds", type=int, nargs="+", default=[2, 3, 4])
-    parser.add_argument("--out", type=Path, default=ROOT / "cleaning")
+    parser.add_argument("--out", type=Path, help="else cleaning/; nowhere for a smaller world")
     parser.add_argument("--resamples", type=int, default=1000)
     args = parser.parse_args()
     table = args.photos / args.manifest
+    if args.out is None and args.landmarks:
+        with TemporaryDirectory() as folder:
+            run(args, table, Path(folder))
+        return
+    run(args, table, args.out or ROOT / "cleaning")
+
+
+def run(args: argparse.Namespace, table: Path, out: Path) -> None:
     if args.source == "real" and not table.is_file():
         print(f"no photographs at {args.photos}: nothing to do (--photos names another place)")
         return
-    folder = args.out / (args.source if args.source == "world" else table.stem)
+    folder = out / (args.source if args.source == "world" else table.stem)
     prepare(args, table, folder)
     manifest = Manifest.read(folder / "manifest.parquet")
     tables = [EmbeddingTable.read(folder / "embeddings" / name) for name in ("train", "bank")]
@@ -123,6 +132,7 @@ def main() -> None:
 
 def prepare(args: argparse.Namespace, table: Path, folder: Path) -> None:
     """Make the manifest, the model and the embeddings, or leave what is there."""
+    changes: tuple[str, ...] = ()
     path = folder / "manifest.parquet"
     if args.source == "world":
         if not path.is_file():
@@ -133,7 +143,7 @@ def prepare(args: argparse.Namespace, table: Path, folder: Path) -> None:
                 )
             world = make_world(folder / "world", config, workers=os.cpu_count() or 1)
             Manifest.read(world).write(path)
-        recipe, changes = "demo", ()
+        recipe = "demo"
     else:
         if not path.is_file():
             from_table(table, roles=ROLES).write(path)
@@ -298,10 +308,9 @@ def peers(cases: Sequence[Case]) -> None:
         }.items():
             scores.setdefault(name, []).append(average_precision(values, is_wrong))
     print("  average precision: " + "; ".join(f"{k} {np.mean(v):.3f}" for k, v in scores.items()))
-    ours, best = (
-        np.mean(scores["Cairn"]),
-        max(np.mean(v) for k, v in scores.items() if k != "Cairn"),
-    )
+    means = {name: float(np.mean(values)) for name, values in scores.items()}
+    ours = means.pop("Cairn")
+    best = max(means.values())
     print(f"  {ours / max(best, 1e-9):.2f}x the best peer")
     print(
         f"  confident learning's own list: {flagged[0]}, precision "

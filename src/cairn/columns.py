@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet
 
+from cairn.domain import Int64
 from cairn.errors import CairnError
 from cairn.runs import atomic_write
 
@@ -44,6 +45,8 @@ TABLE_SUFFIXES = (".parquet", ".pq", ".csv")
 """File name endings, in lower case, that are taken for tables."""
 
 _SHOWN = 5
+_WIDE_BLOCK = 1 << 26  # bytes of CSV read at a time where a row may be larger than usual
+_MOST_BYTES = (1 << 31) - 1  # of text in one piece of a column
 
 
 def table_of(columns: Mapping[str, Sequence[Any]]) -> pa.Table:
@@ -83,7 +86,7 @@ def read_table(path: Path) -> pa.Table:
     suffix = path.suffix.lower()
     try:
         if suffix in (".parquet", ".pq"):
-            return pa.parquet.read_table(path)
+            return pa.parquet.read_table(path, pre_buffer=False)
         if suffix in (".csv", ".tsv"):
             return _read_csv(path)
     except (pa.ArrowException, UnicodeError, csv.Error, OSError) as error:
@@ -129,9 +132,12 @@ def _read_csv(path: Path) -> pa.Table:
         raise CairnError(f"column names stand twice: {', '.join(sorted(twice))}", where=path)
     convert = pa.csv.ConvertOptions(column_types=dict.fromkeys(names, pa.string()))
     parse = pa.csv.ParseOptions(newlines_in_values=True, delimiter=separator)
-    utf = encoding.removesuffix("-sig")
-    read = pa.csv.ReadOptions(use_threads=False, encoding=utf)  # its errors then name the row
-    return pa.csv.read_csv(path, read, parse, convert)
+    read = pa.csv.ReadOptions(encoding=encoding.removesuffix("-sig"))
+    try:
+        return pa.csv.read_csv(path, read, parse, convert)
+    except pa.ArrowInvalid:  # read without threads, so that the error names the row
+        read.use_threads, read.block_size = False, _WIDE_BLOCK
+        return pa.csv.read_csv(path, read, parse, convert)
 
 
 def _csv_form(path: Path) -> tuple[str, str]:
@@ -157,9 +163,57 @@ def as_texts(column: Any, name: str) -> Any:
             raise CairnError(f"column {name!r} holds fractions; ids are text or whole numbers")
         column = column.cast(pa.int64())
     try:
+        if pa.types.is_large_string(column.type):
+            return _in_pieces(column)
         return column.cast(pa.string())
     except pa.ArrowException as error:
         raise CairnError(f"column {name!r} cannot be read as text: {error}") from None
+
+
+def taken(values: Any, rows: Any) -> Any:
+    """Return the rows of a column or a table, also where the text of a column is beyond 2 GB."""
+    if isinstance(values, pa.Table):
+        columns = [taken(column, rows) for column in values.columns]
+        return pa.table(columns, schema=values.schema)
+    is_large = pa.types.is_string(values.type) and values.nbytes > _MOST_BYTES
+    if not is_large:
+        return values.take(rows)
+    return _in_pieces(values.cast(pa.large_string()).take(rows))
+
+
+def filtered(table: pa.Table, mask: Any) -> pa.Table:
+    """Return the rows where the mask is true; column by column, several times as quick as at once.
+
+    The mask has no nulls. Where it is true everywhere, the table itself comes back.
+    """
+    if pc.all(mask).as_py():
+        return table
+    columns = [column.filter(mask) for column in table.columns]
+    return pa.table(columns, schema=table.schema)
+
+
+def coded(column: pa.ChunkedArray) -> tuple[Int64, pa.Array]:
+    """Return (N,) numbers of a column's texts, -1 for null, and the texts, each once."""
+    pieces = column.dictionary_encode().unify_dictionaries().chunks
+    if not pieces:
+        return np.empty(0, np.int64), pa.array([], column.type)
+    codes = [piece.indices.fill_null(-1).to_numpy() for piece in pieces]
+    return np.concatenate(codes).astype(np.int64), pieces[0].dictionary
+
+
+def _in_pieces(column: Any) -> Any:
+    """Return a column of large strings as strings, in pieces that their 32-bit offsets allow."""
+    pieces = []
+    for chunk in column.chunks:
+        parts = max(1, -(-chunk.nbytes // _MOST_BYTES))
+        while True:
+            step = max(1, -(-len(chunk) // parts))
+            slices = [chunk.slice(start, step) for start in range(0, len(chunk), step)]
+            if step == 1 or all(one.nbytes <= _MOST_BYTES for one in slices):
+                break
+            parts *= 2
+        pieces += [one.cast(pa.string()) for one in slices]
+    return pa.chunked_array(pieces, pa.string())
 
 
 def as_numbers(column: Any, name: str) -> Any:
@@ -175,3 +229,77 @@ def as_numbers(column: Any, name: str) -> Any:
         return column.cast(NUMBERS[name])
     except pa.ArrowException as error:
         raise CairnError(f"column {name!r} must hold numbers: {error}") from None
+
+
+def typed(table: pa.Table) -> pa.Table:
+    """Return a table whose columns of `TEXTS` are strings and of `NUMBERS` numbers.
+
+    Blank values of `OPTIONAL_TEXTS` become nulls.
+
+    Raises:
+        CairnError: A column holds what cannot be read as its type.
+    """
+    for index, name in enumerate(table.column_names):
+        column = table[name]
+        if name in TEXTS and column.type != pa.string():
+            table = table.set_column(index, name, as_texts(column, name))
+        elif name in NUMBERS and column.type != NUMBERS[name]:
+            table = table.set_column(index, name, as_numbers(column, name))
+    for index, name in enumerate(table.column_names):
+        if name in OPTIONAL_TEXTS:
+            blank = pc.equal(table[name], "")
+            if pc.any(blank).as_py():
+                nothing = pa.scalar(None, pa.string())
+                table = table.set_column(index, name, pc.if_else(blank, nothing, table[name]))
+    return table
+
+
+def check_places(table: pa.Table) -> None:
+    """Refuse coordinates that are none, naming the rows.
+
+    Raises:
+        CairnError: A latitude is outside [-90, 90], a longitude outside [-180, 180], or not finite.
+    """
+    for name, most in (("latitude", 90), ("longitude", 180)):
+        if name in table.column_names:
+            inside = pc.less_equal(pc.abs(table[name]), float(most))  # false for nan
+            refuse(
+                pc.invert(inside.fill_null(True)),
+                f"column {name!r} holds what is no number of degrees in [-{most}, {most}]",
+                "leave it empty where it is not known; minutes and seconds become fractions",
+            )
+
+
+def refuse(mask: Any, what: str, todo: str = "") -> None:
+    """Refuse the rows where the mask is true.
+
+    Raises:
+        CairnError: There is one; the error names the first few.
+    """
+    if pc.any(mask).as_py():
+        raise CairnError(what, where=rows_text(mask), todo=todo)
+
+
+def check_unique(ids: Any, name: str) -> None:
+    """Refuse ids that stand twice, naming them and their rows.
+
+    Args:
+        ids: The column.
+        name: Its name, such as ``image_id``.
+
+    Raises:
+        CairnError: An id does.
+    """
+    if len(pc.unique(ids)) == len(ids):  # quicker than count_distinct
+        return
+    what = name.removesuffix("_id")
+    counted = pc.value_counts(ids)
+    twice = counted.field("values").filter(pc.greater(counted.field("counts"), 1))
+    stands = "ids stand" if len(twice) > 1 else "id stands"
+    shown = ", ".join(repr(one) for one in twice[:_SHOWN].to_pylist())
+    article = "an" if what[:1] in "aeiou" else "a"
+    raise CairnError(
+        f"{len(twice)} {what} {stands} twice or more: {shown}",
+        where=rows_text(pc.is_in(ids, twice)),
+        todo=f"{article} {what} has one row; make {name} unique",
+    )

@@ -174,17 +174,17 @@ def embed(
             "there is no image to embed", todo="choose a role that the manifest has rows of"
         )
     fingerprint, config = model_fingerprint(model_dir), read_config(model_dir)
-    paths = [str(path) for path in manifest.paths]
+    paths = manifest.paths
     unreadable: list[tuple[int, str]] = []
     with TableWriter(out, fingerprint=fingerprint, dimension=config.dimension) as writer:
-        pending = _pending(writer, manifest, paths)
+        pending = _pending(writer, manifest)
         num_resumed = len(manifest) - len(pending)
         if num_resumed:
             say(f"continuing: {num_resumed} of {len(manifest)} images are embedded already")
         if pending:
             runtime = load_runtime(model_dir, backend=backend, device=device)
             say(f"embedding {len(pending)} images: {runtime.description}")
-            sources = track((Path(paths[i]) for i in pending), "embed", total=len(pending))
+            sources = track((paths[i] for i in pending), "embed", total=len(pending))
             batches = encode_images(runtime, sources, batch_size=batch_size, workers=workers)
             while group := list(islice(batches, max(1, commit_every // max(1, batch_size)))):
                 unreadable += [
@@ -194,10 +194,10 @@ def embed(
                 writer.append(
                     [manifest.image_ids[i] for i in rows],
                     [manifest.landmark_ids[i] for i in rows],
-                    [paths[i] for i in rows],
+                    [str(paths[i]) for i in rows],
                     np.concatenate([part.vectors for part in group]),
                 )
-        _report_unreadable(out, manifest, paths, unreadable)
+        _report_unreadable(out, manifest, unreadable)
         num_embedded = len(writer.done_ids)
     seconds = time.perf_counter() - start
     return EmbedResult(num_embedded, num_resumed, len(unreadable), seconds, out)
@@ -232,15 +232,15 @@ def _as_decoded(image: Image.Image) -> Image.Image:
     return decode(buffer.getvalue())
 
 
-def _pending(writer: TableWriter, manifest: Manifest, paths: Sequence[str]) -> list[int]:
+def _pending(writer: TableWriter, manifest: Manifest) -> list[int]:
     """Return the rows still to embed, having checked that the rest is of this very manifest."""
     pending, num_found = [], 0
-    columns = (manifest.image_ids, manifest.landmark_ids, paths)
-    for row, (image_id, landmark_id, path) in enumerate(zip(*columns, strict=True)):
+    columns = (manifest.image_ids, manifest.landmark_ids)
+    for row, (image_id, landmark_id) in enumerate(zip(*columns, strict=True)):
         done = writer.done(image_id)
         if done is None:
             pending.append(row)
-        elif done != (landmark_id, path):
+        elif done != (landmark_id, path := str(manifest.paths[row])):
             raise CairnError(
                 f"the table here has image {image_id!r} as {done[1]} of landmark {done[0]!r}, "
                 f"the manifest as {path} of {landmark_id!r}",
@@ -259,13 +259,14 @@ def _pending(writer: TableWriter, manifest: Manifest, paths: Sequence[str]) -> l
 
 
 def _report_unreadable(
-    out: Path, manifest: Manifest, paths: Sequence[str], unreadable: Sequence[tuple[int, str]]
+    out: Path, manifest: Manifest, unreadable: Sequence[tuple[int, str]]
 ) -> None:
     path = out / UNREADABLE_NAME
     with atomic_write(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
         rows = csv.writer(file, lineterminator="\n")
         rows.writerow(("image_id", "path", "reason"))
-        rows.writerows((manifest.image_ids[i], paths[i], reason) for i, reason in unreadable)
+        ids, paths = manifest.image_ids, manifest.paths
+        rows.writerows((ids[i], paths[i], reason) for i, reason in unreadable)
     if not unreadable:
         return
     if len(unreadable) == len(manifest):

@@ -20,18 +20,22 @@ import pyarrow.compute as pc
 
 from cairn.columns import (
     NUMBERS,
-    OPTIONAL_TEXTS,
     REQUIRED,
     TEXTS,
-    as_numbers,
-    as_texts,
+    check_places,
+    check_unique,
+    coded,
+    filtered,
     read_table,
-    rows_text,
+    refuse,
     table_of,
+    taken,
+    typed,
     write_table,
 )
 from cairn.domain import ROLES
 from cairn.errors import CairnError, nearest
+from cairn.paths import Paths, relocated
 
 DEFAULT_LABEL_SPACE = "local"
 """The label space of a table that names none: its landmark ids mean something only within it."""
@@ -95,9 +99,9 @@ class Manifest:
         and its photographs can be moved together.
         """
         path = Path(os.path.abspath(path))  # noqa: PTH100
-        stored = _relocated(self.table["path"].to_pylist(), self.root, path.parent)
+        stored = relocated(self.table["path"], self.root, path.parent)
         index = self.table.column_names.index("path")
-        write_table(self.table.set_column(index, "path", pa.array(stored, pa.string())), path)
+        write_table(self.table.set_column(index, "path", stored), path)
 
     def select(self, *roles: str) -> Manifest:
         """Return the images of these roles, in order; there may be none.
@@ -109,7 +113,7 @@ class Manifest:
             if role not in ROLES:
                 raise CairnError(f"unknown role {role!r}", todo=nearest(role, ROLES))
         kept = pc.is_in(self.table["role"], pa.array(roles, pa.string()))
-        return Manifest(self.table.filter(kept), self.root)
+        return self._part(filtered(self.table, kept))
 
     def gallery(self) -> Manifest:
         """Return the images recognized against: role gallery, or where there is none, train.
@@ -129,7 +133,17 @@ class Manifest:
 
     def take(self, indices: Sequence[int] | np.ndarray[Any, np.dtype[np.int64]]) -> Manifest:
         """Return the images at these rows, in the order given; no row twice."""
-        return Manifest(self.table.take(pa.array(indices, pa.int64())), self.root)
+        table = taken(self.table, pa.array(indices, pa.int64()))
+        if len(np.unique(indices)) < len(indices):
+            return Manifest(table, self.root)  # which refuses it, naming the rows
+        return self._part(table)
+
+    def _part(self, table: pa.Table) -> Manifest:
+        """Return the manifest of some of the rows, which have been checked already."""
+        part = object.__new__(Manifest)
+        object.__setattr__(part, "table", table)
+        object.__setattr__(part, "root", self.root)
+        return part
 
     def __len__(self) -> int:
         return int(self.table.num_rows)
@@ -142,25 +156,26 @@ class Manifest:
     @cached_property
     def landmark_ids(self) -> list[str]:
         """One landmark per image, "" for none."""
-        return list(self.table["landmark_id"].to_pylist())
+        return _shared(self.table["landmark_id"])
 
     @cached_property
     def landmark_names(self) -> dict[str, str]:
         """Names for people by landmark id, of the landmarks that column landmark_name names."""
         if "landmark_name" not in self.table.column_names:
             return {}
-        names = self.table["landmark_name"].to_pylist()
-        return {k: v for k, v in zip(self.landmark_ids, names, strict=True) if k and v}
+        pairs = self.table.group_by(["landmark_id", "landmark_name"], use_threads=False)
+        found = pairs.aggregate([]).select(["landmark_id", "landmark_name"]).to_pydict()
+        return {k: v for k, v in zip(*found.values(), strict=True) if k and v}
 
     @cached_property
     def roles(self) -> list[str]:
         """One role per image."""
-        return list(self.table["role"].to_pylist())
+        return _shared(self.table["role"])
 
-    @cached_property
-    def paths(self) -> list[Path]:
-        """One absolute path per image."""
-        return [self.root / path for path in self.table["path"].to_pylist()]
+    @property
+    def paths(self) -> Paths:
+        """One absolute path per image, each made when it is asked for."""
+        return Paths(self.table["path"], self.root)
 
     @cached_property
     def fingerprint(self) -> str:
@@ -171,11 +186,11 @@ class Manifest:
         digest = hashlib.sha256()
         for name in (name for name in _FINGERPRINTED if name in self.table.column_names):
             digest.update(f"{name}:{len(self)}:".encode())
-            for chunk in self.table[name].chunks:
-                texts = chunk.fill_null("")
-                digest.update(np.asarray(pc.binary_length(texts), dtype="<i8").tobytes())
-            for chunk in self.table[name].chunks:
-                digest.update("".join(chunk.fill_null("").to_pylist()).encode())
+            chunks = [chunk.fill_null("") for chunk in self.table[name].chunks]
+            for chunk in chunks:
+                digest.update(np.asarray(pc.binary_length(chunk), dtype="<i8").tobytes())
+            for chunk in chunks:
+                digest.update(_text_bytes(chunk))
         return digest.hexdigest()
 
     def summary(self) -> dict[str, Any]:
@@ -183,11 +198,13 @@ class Manifest:
         counts = {
             row["values"]: row["counts"] for row in pc.value_counts(self.table["role"]).to_pylist()
         }
-        unlabelled = pc.equal(self.table["landmark_id"], "")
+        landmarks = self.table["landmark_id"]
+        unlabelled = pc.equal(landmarks, "")
         queries = pc.equal(self.table["role"], "query")
         return {
             "num_images": len(self),
-            "num_landmarks": len(set(self.landmark_ids) - {""}),
+            "num_landmarks": pc.count_distinct(landmarks).as_py()
+            - bool(pc.any(unlabelled).as_py()),
             "roles": {role: counts[role] for role in ROLES if role in counts},
             "num_queries_without_landmark": pc.sum(pc.and_(queries, unlabelled)).as_py() or 0,
         }
@@ -203,21 +220,8 @@ def _typed(table: pa.Table) -> pa.Table:
             todo="; ".join(hints) or f"columns needed: {', '.join(REQUIRED)}",
         )
     if "label_space" not in table.column_names:
-        spaces = pa.array([DEFAULT_LABEL_SPACE], pa.string()).take(
-            pa.array(np.zeros(table.num_rows, np.int64))
-        )
-        table = table.append_column("label_space", spaces)
-    for index, name in enumerate(table.column_names):
-        column = table[name]
-        if name in TEXTS and column.type != pa.string():
-            table = table.set_column(index, name, as_texts(column, name))
-        elif name in NUMBERS and column.type != NUMBERS[name]:
-            table = table.set_column(index, name, as_numbers(column, name))
-    for index, name in enumerate(table.column_names):
-        if name in OPTIONAL_TEXTS:
-            blank = pc.equal(table[name], "")
-            nothing = pa.scalar(None, pa.string())
-            table = table.set_column(index, name, pc.if_else(blank, nothing, table[name]))
+        table = table.append_column("label_space", pa.repeat(DEFAULT_LABEL_SPACE, table.num_rows))
+    table = typed(table)
     for name in ("landmark_id", "label_space"):
         index = table.column_names.index(name)
         table = table.set_column(index, name, table[name].fill_null(""))
@@ -227,27 +231,29 @@ def _typed(table: pa.Table) -> pa.Table:
 
 def _checked(table: pa.Table) -> pa.Table:
     for name in ("image_id", "path", "role"):
-        empty = pc.equal(pc.utf8_trim_whitespace(table[name].fill_null("")), "")
-        _refuse(empty, f"column {name!r} has empty values")
+        texts = table[name].fill_null("")
+        empty = pc.or_(pc.equal(texts, ""), pc.utf8_is_space(texts))
+        refuse(empty, f"column {name!r} has empty values")
     known = pc.is_in(table["role"], pa.array(ROLES))
     if not pc.all(known).as_py():
         unknown = pc.unique(table["role"].filter(pc.invert(known))).to_pylist()
         todo = "; ".join(f"{role!r}: {nearest(role, ROLES)}" for role in unknown[:_SHOWN])
-        _refuse(pc.invert(known), f"unknown role{'s' * (len(unknown) > 1)}", todo)
-    _refuse_duplicates(table["image_id"])
+        refuse(pc.invert(known), f"unknown role{'s' * (len(unknown) > 1)}", todo)
+    check_unique(table["image_id"], "image_id")
     unlabelled = pc.equal(table["landmark_id"], "")
     bank = pc.equal(table["role"], "nonlandmark")
-    _refuse(
+    refuse(
         pc.and_(bank, pc.invert(unlabelled)),
         "images of the role nonlandmark must not name a landmark",
         "leave their landmark_id empty, or give them another role",
     )
     labelled_role = pc.is_in(table["role"], pa.array(("train", "gallery")))
-    _refuse(
+    refuse(
         pc.and_(labelled_role, unlabelled),
         "images of the roles train and gallery must name their landmark",
         "fill landmark_id, or make them role nonlandmark (the bank) or query",
     )
+    check_places(table)
     spaces = pc.unique(table["label_space"].filter(pc.invert(unlabelled))).to_pylist()
     if len(spaces) > 1:
         raise CairnError(
@@ -257,33 +263,16 @@ def _checked(table: pa.Table) -> pa.Table:
     return table
 
 
-def _refuse(mask: Any, what: str, todo: str = "") -> None:
-    if pc.any(mask).as_py():
-        raise CairnError(what, where=rows_text(mask), todo=todo)
+def _shared(column: Any) -> list[str]:
+    """Return a column of few different texts as a list in which equal ones are one object."""
+    codes, texts = coded(column)
+    return list(np.array(texts.to_pylist(), object)[codes])
 
 
-def _refuse_duplicates(image_ids: Any) -> None:
-    if pc.count_distinct(image_ids).as_py() == len(image_ids):
-        return
-    counted = pc.value_counts(image_ids)
-    twice = counted.field("values").filter(pc.greater(counted.field("counts"), 1))
-    stands = "ids stand" if len(twice) > 1 else "id stands"
-    shown = ", ".join(repr(image_id) for image_id in twice[:_SHOWN].to_pylist())
-    raise CairnError(
-        f"{len(twice)} image {stands} twice or more: {shown}",
-        where=rows_text(pc.is_in(image_ids, twice)),
-        todo="an image has one row; make image_id unique",
-    )
-
-
-def _relocated(paths: Sequence[str], root: Path, folder: Path) -> list[str]:
-    """Return ``paths``, now relative to ``root``, as a file in ``folder`` should store them."""
-    if root == folder and not any(path.startswith("/") or ".." in path for path in paths):
-        return list(paths)
-    prefix = os.path.join(folder, "")  # noqa: PTH118 (ends in a separator)
-    stored = []
-    for path in paths:
-        absolute = os.path.normpath(os.path.join(root, path))  # noqa: PTH118 (millions of rows)
-        inside = absolute.startswith(prefix)
-        stored.append(absolute[len(prefix) :] if inside else absolute)
-    return stored
+def _text_bytes(texts: Any) -> bytes | memoryview:
+    """Return the bytes of all texts of an array without nulls, one after the other, uncopied."""
+    _, offsets, data = texts.buffers()
+    if not len(texts) or data is None:
+        return b""
+    ends = np.frombuffer(offsets, np.int32)[texts.offset : texts.offset + len(texts) + 1]
+    return memoryview(data)[ends[0] : ends[-1]]

@@ -20,8 +20,10 @@ from cairn.embed import embed
 from cairn.errors import CairnError
 from cairn.evaluate import evaluate
 from cairn.gallery import Gallery, keep_penalty
+from cairn.labels import Labels, credit_of, credits_by_path
 from cairn.manifest import Manifest
 from cairn.penalty import PenaltyTable
+from cairn.progress import say
 from cairn.recognize import recognize_table
 from cairn.report import PickedImage, write_report
 from cairn.runs import provenance, require_absent
@@ -132,11 +134,14 @@ def score_model(
             gallery = Gallery.load(out / "gallery", penalty=False)
             require_same_model(gallery.table, tables["query"], where=gallery.folder)
         else:
+            labels = Labels.of(manifest.table)
+            for note in labels.notes:
+                say(f"note: {note}")
             gallery = Gallery.build(
                 out / "embeddings" / "gallery",
                 model_dir,
                 out / "gallery",
-                landmark_names=manifest.landmark_names,
+                labels=labels,
             )
     if "bank" in tables:
         with clock.stage("penalize"):
@@ -181,6 +186,10 @@ def _write(
         if image_id not in answered
     ]
     config = read_config(gallery.model_dir)
+    table = gallery.table
+    last_rows = dict(zip(table.landmark_ids, range(len(table)), strict=True))  # one a landmark
+    credits = credits_by_path(queries.table, queries.paths)
+    credits |= {table.paths[row]: credit_of(gallery.about(row)) for row in last_rows.values()}
     return write_report(
         out / "evaluation",
         report=report,
@@ -190,9 +199,11 @@ def _write(
         query_paths=dict(zip(queries.image_ids, queries.paths, strict=True)),
         photo_root=manifest.root,
         gallery_counts=Counter(gallery.table.landmark_ids),
-        gallery_examples=dict(zip(gallery.table.landmark_ids, gallery.table.paths, strict=True)),
+        gallery_examples={mark: table.paths[row] for mark, row in last_rows.items()},
         picked=_picked(gallery, gallery.penalty) if gallery.penalty is not None else (),
         landmark_names=gallery.landmark_names,
+        landmarks=gallery.landmarks,
+        credits=credits,
         title=title,
         facts={
             "Model": f"{config.backbone}{' + GC' if config.gc else ''}, {config.pool} pooling",
@@ -214,6 +225,7 @@ def _picked(gallery: Gallery, penalty: PenaltyTable) -> list[PickedImage]:
             int(penalty.n_picked[row]),
             float(penalty.sims[row]),
             float(penalty.penalty[row]),
+            credit_of(gallery.about(row)),
         )
         for row in range(len(table))
         if penalty.n_picked[row]

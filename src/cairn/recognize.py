@@ -277,9 +277,11 @@ def _predict(
                 table.paths[row],
                 float(similarity),
                 0.0 if penalty is None else float(penalty.penalty[row]),
+                **gallery.about(row),
             )
             for row, similarity in zip(rows_K.tolist(), similarities, strict=True)
         )
         best = evidence[0]
-        predictions.append(Prediction(image_id, best.landmark_id, best.score, evidence))
+        landmark = gallery.landmark(best.landmark_id)
+        predictions.append(Prediction(image_id, best.landmark_id, best.score, evidence, landmark))
     return predictions

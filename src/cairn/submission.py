@@ -197,12 +197,11 @@ def solution_of(manifest: Manifest) -> Solution:
     Raises:
         CairnError: No query row has a landmark.
     """
-    columns = (manifest.image_ids, manifest.landmark_ids, manifest.roles)
+    queries = manifest.select("query")
     return Solution(
         {
             image_id: frozenset({landmark_id} if landmark_id else ())
-            for image_id, landmark_id, role in zip(*columns, strict=True)
-            if role == "query"
+            for image_id, landmark_id in zip(queries.image_ids, queries.landmark_ids, strict=True)
         }
     )
 

@@ -67,9 +67,15 @@ def test_split_and_verify(manifest: Path) -> None:
     words, _ = call("verify", out, "--look")
     assert "No leak found." in words
     assert "pictures" in words
+    inspect = CliRunner().invoke(app, ["inspect", str(out), "-o", str(out.with_name("i"))])
+    assert inspect.exit_code == 0
+    words, err = call("verify", out, "--earlier", out.with_name("i"))
+    assert "pictures" in words
+    assert "were looked at before" in err
+    assert not out.with_name("bench.parquet.partial").exists()
     words, _ = call("verify", out)
     assert "not checked: copies in other bytes" in words
-    assert "links" in words
+    assert "checked: files" in words
     with pytest.raises(CairnError, match="never overwritten"):
         call("split", manifest, "-o", out)
 
@@ -89,8 +95,8 @@ def test_a_leak_has_exit_code_2_and_names_its_images(manifest: Path) -> None:
     assert f"{ids[0]!r} and {ids[1]!r}" in words
     assert "It leaks" in words
     value = json.loads(call("verify", out, "--look", "--json", code=2)[0])
-    assert value["findings"][0]["kind"] == "same-picture"
-    assert ids in value["findings"][0]["examples"]
+    assert [one["kind"] for one in value["findings"]] == ["same-file", "same-picture"]
+    assert all(ids in one["examples"] for one in value["findings"])
     value = json.loads(call("verify", out, "--group", "author", "--json", code=2)[0])
     assert {one["kind"] for one in value["findings"]} == {"same-file", "same-group"}
 
@@ -103,7 +109,7 @@ def test_groups_and_wrong_words(manifest: Path) -> None:
         (("--group", "autor", "--no-look"), "no column 'autor'"),
         (("--tail", "long"), "unknown tail"),
         (("--set", "bank=1"), "no setting 'bank'"),
-        (("--query-share", 2), "query_share = 2"),
+        (("--set", "query_share=2"), "query_share = 2"),
         (("--distractor-rate", 0.99, "--unseen", 0, "--no-look"), "cannot be reached"),
     ):
         with pytest.raises(CairnError, match=message):

@@ -226,3 +226,20 @@ def test_no_command_has_more_than_ten_options() -> None:
         assert len(options) <= 10, name
     words = " ".join(call("gallery", "compact", "--help").stdout.split())
     assert f"{KEEP_DAYS:g} by default" in words
+
+
+def test_describe_refuses_what_says_nothing_of_this_gallery(gallery: Path, tmp_path: Path) -> None:
+    facts = tmp_path / "facts.csv"
+    for text, words in {
+        "landmark_id,landmark_name\nx,X\n": "none of the gallery's 3 landmarks",
+        "landmark_id,latitude,longitude\na,91,0\n": "no number of degrees",
+        "name\nx\n": "no column landmark_id",
+    }.items():
+        facts.write_text(text, encoding="utf-8")
+        with pytest.raises(CairnError, match=words):
+            call("gallery", "describe", gallery, facts)
+    facts.write_text("landmark_id,category\na,tower\n", encoding="utf-8")
+    assert "describe (from: " in call("gallery", "describe", gallery, facts).stdout
+    assert Gallery.load(gallery).landmark("a").category == "tower"
+    with pytest.raises(CairnError, match="says all of this already"):
+        call("gallery", "describe", gallery, facts)

@@ -60,6 +60,7 @@ class Material:
             "remove": [["0.jpg", "3.jpg", "10.jpg"]],
             "merge": ["b", "a"],
             "rename": ["a", "Ein Turm"],
+            "describe": [str(root / "facts.csv")],
             "reembed": [str(root / "model1")],
             "rollback": [2],
             "tag": ["later"],
@@ -70,7 +71,7 @@ class Material:
 
 OPERATIONS = (
     *("build", "penalize", "add", "remove", "merge"),
-    *("rename", "reembed", "rollback", "tag", "compact"),
+    *("rename", "describe", "reembed", "rollback", "tag", "compact"),
 )
 
 
@@ -97,6 +98,8 @@ def material(tmp_path_factory: pytest.TempPathFactory) -> Material:
         embed(root / "model0", manifest, root / name, backend="torch")
         return root / name
 
+    facts = "landmark_id,category,latitude,longitude\na,tower,48.5,2.25\nc,church,,\n"
+    (root / "facts.csv").write_text(facts)
     folder = root / "gallery"
     names = {"a": "A tower", "b": "The B"}
     Gallery.build(table("first", range(9), "ab"), root / "model0", folder, landmark_names=names)

@@ -14,6 +14,7 @@ import select
 import signal
 import sys
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from cairn.errors import CairnError
 from cairn.gallery import Gallery, add, compaction, penalize, reembedding, versions
 from cairn.gallery import gallery as building
 from cairn.gallery.place import Place
+from cairn.labels import read_labels
 from cairn.tables import EmbeddingTable
 
 
@@ -47,6 +49,8 @@ def state(location: str, version: int | str | None = None) -> dict[str, Any]:
         "content": loaded.content_key,
         "computed": Gallery(location, table).content_key,
         "names": dict(loaded.landmark_names),
+        "landmarks": {name: asdict(one) for name, one in sorted(loaded.landmarks.items())},
+        "about": {image: loaded.about(row) for row, image in enumerate(table.image_ids)},
         "model": table.fingerprint,
         "has_model": (loaded.model_dir / "model.safetensors").is_file(),
         "penalty": None
@@ -76,6 +80,7 @@ WORK: dict[str, Any] = {
     "remove": lambda location, ids: galleries.remove_images(location, image_ids=ids),
     "merge": lambda location, one, into: galleries.merge_landmarks(location, one, into=into),
     "rename": galleries.rename_landmark,
+    "describe": lambda location, table: galleries.describe(location, read_labels(Path(table))),
     "reembed": lambda location, model: galleries.reembed(location, Path(model), backend="torch"),
     "rollback": galleries.rollback,
     "tag": galleries.tag,

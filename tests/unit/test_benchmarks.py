@@ -24,8 +24,14 @@ SMALL = {
         *("--landmarks", "2000", "--dimension", "16"),
         *("--batch", "4", "--processes", "2", "--steps", "1"),
     ],
+    "cleaning.py": ["--landmarks", "8", "--epochs", "0", "--seeds", "1", "--resamples", "0"],
     "doctor.py": ["--images", "400", "--dimension", "16", "--peer-rows", "100"],
     "scoring.py": ["--queries", "600", "--rounds", "1", "--peer-resamples", "2"],
+    "split.py": ["--images", "2000", "--queries", "200"],
+    "manifest.py": [
+        *("--rows", "2000", "--landmarks", "50", "--repeats", "1"),
+        *("--only", "Parquet", "fingerprint"),
+    ],
     "fetch.py": ["--tars", "2", "--megabytes", "1", "--rows", "2000"],
     "train.py": ["--side", "32", "--batch", "4", "--steps", "1", "--rounds", "1"],
 }
@@ -45,8 +51,8 @@ def test_no_benchmark_is_forgotten() -> None:
     assert scripts == {*SMALL, "world.py"}
 
 
-@pytest.mark.parametrize("name", ["photos.py", "calibration.py"])
-def test_real_photographs_are_missed_politely(tmp_path: Path, name: str) -> None:
+@pytest.mark.parametrize("name", ["photos.py", "leaks.py", "calibration.py"])
+def test_real_photographs_are_missed_politely(name: str, tmp_path: Path) -> None:
     script = ROOT / "benchmarks" / "real" / name
     command = [sys.executable, "-W", "ignore", str(script), "--photos", str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +10,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from cairn import columns as columns_module
 from cairn.errors import CairnError
 from cairn.manifest import Manifest
+from cairn.paths import Paths, relocated
 
 HEADER = "image_id,path,landmark_id,role,label_space\n"
 
@@ -113,6 +118,88 @@ def test_fingerprint_follows_content_not_place() -> None:
         made(sha256=["0", None, None, None]).fingerprint,
     }
     assert len(seen) == 6
+
+
+def test_the_fingerprint_stays_what_it_was_in_every_release() -> None:
+    expected = "b1bc3b9fbb59b8eba94aaff438991c1f55d4b2ab183e43ed329ebef36815c528"
+    manifest = made(sha256=["0" * 64, None, "ab", None])
+    assert manifest.fingerprint == expected
+    table = pa.concat_tables([manifest.table.slice(0, 1), manifest.table.slice(1)])
+    assert Manifest(table, Path()).fingerprint == expected, "pieces of a column do not matter"
+    wider = pa.concat_tables([manifest.table, manifest.table])
+    assert Manifest(wider.slice(4), Path()).fingerprint == expected
+    assert manifest.take([1, 0]).take([1, 0]).select("train").fingerprint == (
+        manifest.select("train").fingerprint
+    )
+
+
+def test_paths_are_a_sequence_made_row_by_row() -> None:
+    manifest = made(path=["a.jpg", "/far/b.jpg", "c/../d.jpg", "e"])
+    paths = manifest.paths
+    expected = [Path("/data/a.jpg"), Path("/far/b.jpg"), Path("/data/c/../d.jpg"), Path("/data/e")]
+    assert list(paths) == expected == paths
+    assert paths != expected[:3]
+    assert (paths[1], paths[-1], paths[np.int64(0)]) == (expected[1], expected[3], expected[0])
+    assert paths[1:3] == expected[1:3] == paths.take([1, 2])
+    assert expected[2] in paths
+    other = made(Path("/"), path=["x", "y", "z", "w"]).paths
+    both = Paths.joined([paths, other.take([3])])
+    assert both == [*expected, Path("/w")]
+    assert "5 in all" in repr(both)
+    with pytest.raises(IndexError):
+        paths[4]
+
+
+PARTS = st.sampled_from(["a", "b", "..", ".", "", ".x", "data", "é"])
+PATHS = st.tuples(st.sampled_from(["", "/", "/data/", "//"]), st.lists(PARTS, min_size=1)).map(
+    lambda pair: pair[0] + "/".join(pair[1])
+)
+
+
+@given(st.lists(PATHS.filter(str.strip), min_size=1), st.sampled_from(["/data", "/", "/data/a"]))
+def test_paths_are_stored_as_one_by_one(texts: list[str], folder: str) -> None:
+    """The whole column is moved as each path by itself would be."""
+    root = Path("/data")
+    plain = not any(text.startswith("/") or ".." in text for text in texts)
+    normal = [os.path.normpath(os.path.join(root, text)) for text in texts]  # noqa: PTH118
+    prefix = os.path.join(folder, "")  # noqa: PTH118
+    moved = [one[len(prefix) :] if one.startswith(prefix) else one for one in normal]
+    found = relocated(pa.chunked_array([texts[:1], texts[1:]]), root, Path(folder))
+    assert found.to_pylist() == (texts if plain and folder == "/data" else moved)
+
+
+def test_columns_beyond_what_one_piece_holds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Offsets of 32 bits end at 2 GB; the limit is made small here."""
+    monkeypatch.setattr(columns_module, "_MOST_BYTES", 40)
+    manifest = made(landmark_name=["a" * 20, "b" * 20, None, "c" * 20])
+    assert manifest.take([3, 0]).table["landmark_name"].to_pylist() == ["c" * 20, "a" * 20]
+    assert manifest.take([3, 0]).table["landmark_name"].type == pa.string()
+    large = manifest.table.set_column(
+        0, "image_id", manifest.table["image_id"].cast(pa.large_string())
+    )
+    again = Manifest(large, Path("/data"))
+    assert again.table["image_id"].type == pa.string()
+    assert again.fingerprint == manifest.fingerprint
+
+
+def test_equal_texts_are_one_object() -> None:
+    manifest = made(landmark_id=["tower of babel", "tower of babel", "", ""])
+    first, second = manifest.landmark_ids[:2]
+    assert first is second
+    assert made().select("gallery").roles == []
+
+
+def test_a_row_taken_twice_is_refused() -> None:
+    with pytest.raises(CairnError, match="stands twice or more: 'b'"):
+        made().take([1, 0, 1])
+
+
+def test_a_csv_row_larger_than_a_usual_block(tmp_path: Path) -> None:
+    name = "x" * 3_000_000
+    (tmp_path / "m.csv").write_text(
+        f"image_id,path,landmark_id,role,landmark_name\n1,a.jpg,2,train,{name}\n"
+    )
+    assert Manifest.read(tmp_path / "m.csv").landmark_names == {"2": name}
 
 
 def test_select_take_and_gallery() -> None:

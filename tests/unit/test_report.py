@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from cairn.domain import Evidence, Prediction
+from cairn.domain import Credit, Evidence, Landmark, Prediction
 from cairn.errors import CairnError
 from cairn.evaluate import evaluate
 from cairn.pages import Thumbnails
@@ -107,13 +107,59 @@ def test_the_predictions_table_keeps_everything(written: Path) -> None:
     assert [row["is_right"] for row in rows] == [True, False, False, None]
     assert rows[0]["landmark_id_before"] == "台北"
     assert rows[2]["landmark_id"] is rows[2]["confidence"] is None
-    assert rows[3]["evidence"][0] == {
+    unknown = ("author", "license", "source_url", "latitude", "longitude")
+    assert rows[3]["evidence"][0] == dict.fromkeys(unknown) | {
         "image_id": "g-<b>bold</b>",
         "landmark_id": "<b>bold</b>",
         "path": "<b>bold</b>.jpg",
         "similarity": 0.5,
         "penalty": 0.2,
     }
+
+
+def test_what_people_read_stands_in_table_and_page(tmp_path: Path) -> None:
+    """Links are links only where they lead to the web, and every text is escaped."""
+    Image.new("RGB", (30, 20), "#336699").save(tmp_path / "tower.jpg")
+    credited = Evidence(
+        *("g", "tower", "tower.jpg", 0.8, 0.0),
+        *("A <u>", "https://creativecommons.org/licenses/by-sa/3.0/", "https://a.example/?a=1&b=2"),
+    )
+    page = "https://w.example/wiki/Tower"
+    tower = Landmark("tower", "The <Tower>", "tower & mast", "", 48.85837, 2.294481, page)
+    wrong = Landmark("台北", "Taipei", url="javascript:alert(1)")
+    told = [
+        Prediction("q1", "tower", 0.9, (credited,), tower),
+        Prediction("q2", "台北", 0.5, (_evidence("台北", 0.5),), wrong),
+    ]
+    truth = {"q1": {"tower"}, "q2": {"tower"}}
+    picked = PickedImage("p", "tower", "tower.jpg", 7, 0.6, 0.4, Credit("Picked Author"))
+    html = write_report(
+        tmp_path / "r",
+        report=evaluate(by_image(told), truth, num_resamples=0),
+        predictions=told,
+        truth=truth,
+        query_paths={"q1": "tower.jpg", "q2": "tower.jpg"},
+        photo_root=tmp_path,
+        picked=[picked],
+        credits={"tower.jpg": Credit("Query Author", "CC0", "ftp://no.example")},
+    ).read_text(encoding="utf-8")
+    assert "tower &amp; mast · 48.8584, 2.2945 · " in html
+    assert f'<a href="{page}" rel="noopener noreferrer">about it</a>' in html
+    assert "javascript:" not in html
+    assert 'href="ftp' not in html
+    assert (
+        '<a href="https://a.example/?a=1&amp;b=2" rel="noopener noreferrer">A &lt;u&gt;</a>' in html
+    )
+    assert ">CC BY-SA 3.0</a>" in html
+    assert '<span class="credit">Query Author, CC0</span>' in html
+    assert "Picked Author" in html
+    assert "The &lt;Tower&gt;" in html
+    rows = pq.read_table(tmp_path / "r" / "predictions.parquet").to_pylist()
+    assert rows[0]["landmark_name"] == "The <Tower>"
+    assert (rows[0]["category"], rows[0]["landmark_url"]) == ("tower & mast", page)
+    assert (rows[0]["latitude"], rows[0]["longitude"]) == (48.85837, 2.294481)
+    assert rows[0]["evidence"][0]["author"] == "A <u>"
+    assert rows[1]["latitude"] is rows[1]["category"] is None
 
 
 def test_nothing_is_fetched_from_anywhere(page: str) -> None:

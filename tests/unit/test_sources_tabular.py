@@ -181,7 +181,7 @@ def test_one_column_may_be_two_of_ours(tmp_path: Path) -> None:
     photographs(tmp_path, "00a.jpg")
     path = table(tmp_path, "id,landmark_id,path,note\n00a,7,ignored,x\n")
     manifest = from_table(path, columns={"image_id": "id", "path": "id"})
-    assert (manifest.image_ids, manifest.paths) == (["00a"], [tmp_path / "00a.jpg"])
+    assert (manifest.image_ids, list(manifest.paths)) == (["00a"], [tmp_path / "00a.jpg"])
     assert manifest.table.column_names == [
         *("image_id", "path", "landmark_id", "role", "label_space", "note")
     ]

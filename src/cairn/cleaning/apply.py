@@ -200,11 +200,8 @@ def _changed(
                 todo="leave image_id and landmark_id as they were",
             )
         kind, target = change["kind"], change["to_landmark_id"]
-        if (kind == "relabel") == (not target):
-            raise CairnError(
-                "a relabelling names a landmark in to_landmark_id, and nothing else does",
-                where=where,
-            )
+        if kind == "relabel" and not target:
+            raise CairnError("a relabelling names a landmark in to_landmark_id", where=where)
         before = (landmarks[row], roles[row])
         if kind == "relabel":
             landmarks[row] = target

@@ -27,6 +27,8 @@ _FITTED = 200_000
 _LEAST_REACHED = 0.2
 """Share of the made-up faults that a threshold must reach for A / R to count."""
 
+_SUREST = 0.99
+
 _ODD = 2.0
 """Sound rows that look faulty and are always reckoned with: a handful of suspects proves little."""
 
@@ -99,7 +101,7 @@ def believe(
     real: Float64,
     faults: Float64,
     fault_weights: Float64 | None = None,
-    trust: Float64 | None = None,
+    sound: Float64 | None = None,
 ) -> Belief:
     """Return the chance that each real row is faulty in the way that the made-up ones are.
 
@@ -107,8 +109,8 @@ def believe(
         real: (N, F) features of real rows.
         faults: (M, F) features of made-up faults.
         fault_weights: (M,) how common each kind of fault is; alike where not given.
-        trust: (N,) how far each real row counts as sound while the two are told apart; all alike
-            where not given. It has no part in how many are believed to be faulty.
+        sound: (N,) how far each real row counts as a sound one while the two are told apart; all
+            alike where not given. How many are faulty is counted among all rows in any case.
     """
     if not len(real) or not len(faults):
         return _no_belief(len(real))
@@ -116,8 +118,8 @@ def believe(
     if weights.sum() <= 0:
         return _no_belief(len(real))
     weights = weights / weights.sum()
-    trust = np.ones(len(real)) if trust is None else trust
     order = np.arange(len(real))
+    sound = np.ones(len(real)) if sound is None else sound
     passed = np.zeros(len(real))
     for fold in range(_FOLDS):  # a row is never scored by what was fitted to it
         held = order % _FOLDS == fold
@@ -125,7 +127,7 @@ def believe(
         model = fit_logistic(
             np.concatenate([real[fitted], faults]),
             np.concatenate([np.zeros(len(fitted)), np.ones(len(faults))]),
-            np.concatenate([trust[fitted], weights * max(trust[fitted].sum(), 1.0)]),
+            np.concatenate([sound[fitted], weights * max(sound[fitted].sum(), 1.0)]),
         )
         scores = model.logits(faults)
         rising = np.argsort(scores, kind="stable")
@@ -151,7 +153,7 @@ def calibrated(passed: Float64) -> Belief:
     in_bin = np.diff(above, prepend=0)
     ratios = _falling(np.full(_BINS, 1 / _BINS), (in_bin + _ODD / _BINS) / num)
     at = np.minimum(((1 - passed) * _BINS).astype(np.int64), _BINS - 1)
-    return Belief(np.minimum(share * ratios[at], 1.0), share, passed)
+    return Belief(np.minimum(share * ratios[at], _SUREST), share, passed)
 
 
 def _no_belief(num: int) -> Belief:

@@ -71,16 +71,16 @@ def doubt_labels(scene: Scene, rule: CleanRule) -> Doubt:
         return found
     trust = (near.codes != scene.nothing).astype(float)
     for _ in range(_ROUNDS):  # what looks wrong at first is no example of a right label later
-        found = _compared(real, _made_faults(scene, trust, rng), trust[rows])
-        trust[rows] = 1 - np.maximum(found.alike, found.wrong)
+        found = _compared(real, _made_faults(scene, trust, rng), 1 - found.alike)
+        trust[rows] = 1 - found.wrong
     return found
 
 
-def _compared(real: Signals, made: dict[str, tuple[Signals, Int32]], trust: Float64) -> Doubt:
+def _compared(real: Signals, made: dict[str, tuple[Signals, Int32]], sound: Float64) -> Doubt:
     """Return what is believed of real labels beside made-up faults."""
     nothing, features = np.zeros(len(real.rows)), real.of_label()
     kinds = {kind: faults.of_label() for kind, (faults, _) in made.items()}
-    beliefs = {kind: believe(features, faults, None, trust) for kind, faults in kinds.items()}
+    beliefs = {kind: believe(features, faults) for kind, faults in kinds.items()}
     alike = np.max([belief.passed for belief in beliefs.values()], axis=0)
     shares = {kind: belief.share for kind, belief in beliefs.items()}
     weights = np.concatenate(
@@ -88,7 +88,7 @@ def _compared(real: Signals, made: dict[str, tuple[Signals, Int32]], trust: Floa
     )
     if not weights.any():
         return Doubt(real, nothing, nothing, nothing, alike, shares)
-    wrong = believe(features, np.concatenate(list(kinds.values())), weights, trust).chances
+    wrong = believe(features, np.concatenate(list(kinds.values())), weights, sound).chances
     other, none = _what_instead(real, made, weights)
     return Doubt(real, wrong, wrong * other, wrong * none, alike, shares)
 

@@ -19,7 +19,7 @@ from cairn.cleaning.reasons import bank_reason, label_reason
 from cairn.cleaning.rule import KINDS, CleanRule
 from cairn.cleaning.signals import Scene, Signals
 from cairn.domain import Int64
-from cairn.neighborhood import Bool
+from cairn.neighborhood import Bool, Int32
 
 _TEXTS = ("image_id", "kind", "landmark_id", "to_landmark_id", "apply", "path")
 
@@ -41,14 +41,14 @@ def suggestions(
         One row a photograph; column ``apply`` is empty, for whoever decides.
     """
     asked = doubt.signals
-    kinds, confidence, merging = _kinds(crowd, doubt, rule)
+    kinds, confidence, half = _kinds(crowd, doubt, rule)
     listed = np.flatnonzero(kinds >= 0)
     signals, belief = bank
     leaving = np.flatnonzero(belief.chances >= rule.least)
     parts = [
         _columns(
             scene, crowd, asked, listed, kinds[listed], confidence[listed],
-            doubt.alike[listed], merging[listed],
+            doubt.alike[listed], half[listed],
         ),
         _columns(
             scene, crowd, signals, leaving, np.full(len(leaving), _LEAVE),
@@ -67,28 +67,34 @@ def _kinds(crowd: Crowd, doubt: Doubt, rule: CleanRule) -> tuple[Int64, Any, Boo
     asked, sizes = doubt.signals, doubt.signals.others + 1
     is_other = (doubt.other >= rule.least) & (doubt.other >= doubt.none) & (sizes > 2)
     is_none = (doubt.none >= rule.least) & ~is_other & (sizes >= rule.drop_images)
-    merging = _merging(asked, is_other)
+    half = merging(asked.codes, asked.near.target, asked.others, is_other)
     is_look = (doubt.wrong >= rule.least) | (doubt.alike >= _LOOK_FROM)
-    kinds = np.select([is_other & ~merging, is_none, is_look], [_RELABEL, _DROP, _LOOK], -1)
+    kinds = np.select([is_other & ~half, is_none, is_look], [_RELABEL, _DROP, _LOOK], -1)
     confidence = np.select(
         [kinds == _RELABEL, kinds == _DROP], [doubt.other, doubt.none], doubt.wrong
     )
-    return kinds, confidence, merging
+    return kinds, confidence, half
 
 
-def _merging(asked: Signals, is_other: Bool) -> Bool:
-    """Return which relabellings would move half of a landmark or more to one other landmark."""
-    num = int(max(asked.codes.max(initial=0), asked.near.target.max(initial=0))) + 1
-    keys = asked.codes.astype(np.int64) * num + asked.near.target
+def merging(codes: Int32, targets: Int64, others: Int64, is_other: Bool) -> Bool:
+    """Return (M,) which relabellings would move half a landmark or more, at least two, to another.
+
+    Args:
+        codes: (M,) landmarks.
+        targets: (M,) where each would go.
+        others: (M,) other photographs of the landmark.
+        is_other: (M,) whether it would go at all.
+    """
+    keys = codes.astype(np.int64) * (int(targets.max(initial=0)) + 2) + targets
     found, inverse = np.unique(keys[is_other], return_inverse=True)
     moved = np.zeros(len(keys), np.int64)
     moved[is_other] = np.bincount(inverse, minlength=len(found))[inverse]
-    return (moved >= 2) & (2 * moved >= asked.others + 1)
+    return np.asarray((moved >= 2) & (2 * moved >= others + 1))
 
 
 def _columns(
     scene: Scene, crowd: Crowd, asked: Signals, at: Int64, kinds: Int64, confidence: Any,
-    alike: Any, merging: Bool,
+    alike: Any, half: Bool,
 ) -> pa.Table:  # fmt: skip
     near = scene.near
     rows, codes = asked.rows[at], asked.codes[at]
@@ -116,7 +122,7 @@ def _columns(
             "chained": int(asked.chained[at[place]]),
             "landmark": landmarks[codes[place]],
             "target": landmarks[shown[place]],
-            "merging": bool(merging[place]),
+            "merging": bool(half[place]),
         }
         kind = KINDS[kinds[place]]
         reasons.append(bank_reason(facts) if kind == "leave bank" else label_reason(kind, facts))

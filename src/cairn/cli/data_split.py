@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -25,14 +26,17 @@ Groups = Annotated[
 ]
 
 
+Earlier = Annotated[
+    Path | None,
+    typer.Option(help="An inspection: photographs unchanged since are not looked at again."),
+]
+
+
 def split(
     manifest: Annotated[Path, typer.Argument(help="Labelled images, and images of no landmark.")],
     output: Annotated[
         Path, typer.Option("--output", "-o", help="The manifest to write; its card goes beside it.")
     ],
-    query_share: Annotated[
-        float | None, typer.Option(help="Share of the landmarks' photographs asked about; 0.3.")
-    ] = None,
     unseen: Annotated[
         float | None, typer.Option(help="Landmarks nobody knows: a share, or a number; 0.1.")
     ] = None,
@@ -47,11 +51,13 @@ def split(
     look: Annotated[
         bool, typer.Option(help="Look at every photograph, to find copies in other bytes.")
     ] = True,
+    earlier: Earlier = None,
     settings: Annotated[
         list[str] | None,
         typer.Option(
             "--set",
-            help="NAME=VALUE: bank_share, min_gallery, min_images, gallery_share, new_landmarks.",
+            help="NAME=VALUE: query_share, bank_share, min_gallery, min_images, gallery_share, "
+            "new_landmarks.",
         ),
     ] = None,
     seed: Annotated[int, typer.Option(help="Of every choice.")] = 0,
@@ -71,7 +77,6 @@ def split(
     from cairn.splitting.write import companions
 
     wishes: dict[str, Any] = {
-        "query_share": query_share,
         "unseen": unseen,
         "distractor_rate": distractor_rate,
         "tail": tail,
@@ -82,11 +87,13 @@ def split(
     for path in (output, *companions(output).values()):
         require_absent(path)
     images = Manifest.read(manifest)
-    looks = _looks(images) if look else None
+    partial = output.with_name(f"{output.name}.partial")
+    looks = _looks(images, earlier, partial) if look else None
     groups = leak_groups(images, columns=group or (), looks=looks)
     made = split_manifest(images, wanted, groups=groups)
     checked = verify_split(made.manifest, looks=_some(looks, made.parts >= 0))
     facts = write_split(made, output, verification=checked, name=str(manifest))
+    shutil.rmtree(partial, ignore_errors=True)
     files = {"manifest": output, **companions(output)}
     emit({**facts, "files": files}, _told(facts, files), as_json=as_json)
 
@@ -96,6 +103,7 @@ def verify(
     look: Annotated[
         bool, typer.Option(help="Also look at every photograph, for copies in other bytes.")
     ] = False,
+    earlier: Earlier = None,
     group: Groups = None,
     gallery: Annotated[
         Path | None, typer.Option(help="Also a gallery from elsewhere, its bank included.")
@@ -109,10 +117,17 @@ def verify(
     from cairn.manifest import Manifest
     from cairn.splitting import verify_split
     from cairn.splitting.evaluation import verify_evaluation
+    from cairn.splitting.findings import SHOWN
 
     images = Manifest.read(manifest)
-    looks = _looks(images) if look else None
-    here = verify_split(images, columns=group or (), looks=looks, files=not look)
+    looks = _looks(images, earlier) if look or earlier else None
+    here = verify_split(
+        images,
+        columns=group or (),
+        looks=looks,
+        files=True,
+        shown=len(images) if as_json else SHOWN,
+    )
     elsewhere, _ = verify_evaluation((), images.select("query"), gallery=gallery, bank=bank)
     result = here.joined([elsewhere])
     emit({**result.to_json(), "manifest": manifest}, _lines(result), as_json=as_json)
@@ -120,11 +135,11 @@ def verify(
         raise typer.Exit(2)
 
 
-def _looks(manifest: Manifest) -> Looks:
+def _looks(manifest: Manifest, earlier: Path | None, partial: Path | None = None) -> Looks:
     from cairn.inspection.look import look_at
     from cairn.progress import say
 
-    looks = look_at(manifest.paths)
+    looks = look_at(manifest.paths, earlier=earlier, partial=partial)
     for row, why in list(looks.reasons.items())[:5]:
         say(f"unreadable: {manifest.paths[row]}: {why.reason}")
     if len(looks.reasons) > 5:

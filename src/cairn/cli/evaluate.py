@@ -11,6 +11,7 @@ import typer
 from cairn.cli.output import Json, emit
 
 if TYPE_CHECKING:
+    from cairn.domain import Credit, Landmark
     from cairn.manifest import Manifest
     from cairn.scores import Report
 
@@ -61,9 +62,11 @@ def evaluate(
     if out is not None:
         require_absent(out)
     photographs: dict[str, str | Path] = {}
-    names: dict[str, str] = {}
+    landmarks: dict[str, Landmark] = {}
+    credits: dict[str, Credit] = {}
     manifest: Manifest | None = None
     if solution.suffix.lower() in (".parquet", ".pq") or _is_manifest(solution):
+        from cairn.labels import Labels, credits_by_path
         from cairn.manifest import Manifest
 
         if usage != "all":
@@ -74,8 +77,11 @@ def evaluate(
         except CairnError as error:
             todo = "fill landmark_id of the query rows whose landmark is known"
             raise CairnError(error.what, where=solution, todo=todo) from None
-        photographs = dict(zip(manifest.image_ids, manifest.paths, strict=True))
-        names = manifest.landmark_names
+        queries = manifest.select("query")
+        photographs = dict(zip(queries.image_ids, queries.paths, strict=True))
+        if out is not None:
+            landmarks = dict(Labels.of(manifest.table).by_id)
+            credits = credits_by_path(queries.table, queries.paths)
     else:
         truth = files.read_solution(solution, usage=usage)  # type: ignore[arg-type]
     leaks, counts = verify_evaluation(truth.truth, manifest, gallery=gallery, bank=bank)
@@ -109,7 +115,8 @@ def evaluate(
             before=None if old is None else told(old),
             query_paths=photographs,
             gallery_counts=counts,
-            landmark_names=names,
+            landmarks=landmarks,
+            credits=credits,
             facts={
                 "Submission": str(submission),
                 "Solution": str(solution),

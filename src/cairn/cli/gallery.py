@@ -13,7 +13,8 @@ from cairn.cli.output import Json, emit
 from cairn.errors import CairnError
 
 if TYPE_CHECKING:
-    from cairn.gallery import Entry
+    from cairn.gallery import Entry, Gallery
+    from cairn.labels import Labels
 
 app = typer.Typer(
     no_args_is_help=True, help="Make a gallery to recognize against, change it, go back."
@@ -36,26 +37,28 @@ def build(
         str, typer.Option("--output", "-o", help="Where to: a new folder, or s3://bucket/prefix.")
     ],
     names: Annotated[
-        Path | None, typer.Option(help="A manifest whose column landmark_name names landmarks.")
+        Path | None,
+        typer.Option(help="The manifest: names, categories, places, links, authors, licences."),
     ] = None,
     as_json: Json = False,
 ) -> None:
     """Make a gallery, complete with its model, of labelled embeddings."""
     from cairn.gallery import Gallery
 
-    made = Gallery.build(
-        embeddings, model, output, landmark_names=None if names is None else _names(names)
-    )
+    labels = None if names is None else _labels(names)
+    made = Gallery.build(embeddings, model, output, labels=labels)
     emit(
         {
             "folder": output,
             "version": made.version,
             "num_images": len(made.table),
             "num_landmarks": made.num_landmarks,
+            "num_named": len(made.landmark_names),
             "fingerprint": made.table.fingerprint,
         },
         f"gallery of {len(made.table)} images of {made.num_landmarks} landmarks: {output}\n"
-        f"next: cairn penalize {output} BANK, or cairn recognize {output} PHOTOGRAPH",
+        + _unnamed(made, names)
+        + f"next: cairn penalize {output} BANK, or cairn recognize {output} PHOTOGRAPH",
         as_json=as_json,
     )
 
@@ -71,7 +74,7 @@ def add(
     ],
     names: Annotated[
         Path | None,
-        typer.Option(help="With embeddings: a manifest whose column landmark_name names new ones."),
+        typer.Option(help="With embeddings: the manifest with names and what else is known."),
     ] = None,
     batch_size: BatchSize = None,
     backend: Backend = "auto",
@@ -94,8 +97,8 @@ def add(
                 where=source,
                 todo=f"photographs need a manifest: cairn data folder {folder} -o new.parquet",
             )
-        landmark_names = None if names is None else _names(names)
-        _emit(add_embeddings(gallery, source, landmark_names=landmark_names), gallery, as_json)
+        labels = None if names is None else _labels(names)
+        _emit(add_embeddings(gallery, source, labels=labels), gallery, as_json)
         return
     if names is not None:
         raise CairnError("a manifest names its landmarks itself", where="--names", todo="leave out")
@@ -158,6 +161,31 @@ def rename(
     _emit(rename_landmark(gallery, landmark, name), gallery, as_json)
 
 
+@app.command("describe", short_help="Names, categories, places, links, authors, licences.")
+def describe(
+    gallery: Where,
+    table: Annotated[
+        Path,
+        typer.Argument(
+            help="A manifest, or a table with a row for each landmark_id; CSV, Parquet."
+        ),
+    ],
+    as_json: Json = False,
+) -> None:
+    """Bring what people read from a manifest or a table of landmarks into a gallery.
+
+    What the table says takes the place of what the gallery has; what it leaves empty stays.
+    """
+    from cairn.gallery import describe as describe_gallery
+    from cairn.labels import read_labels
+    from cairn.progress import say
+
+    labels = read_labels(table)
+    for note in labels.notes:
+        say(f"note: {note}")
+    _emit(describe_gallery(gallery, labels, origin=str(table)), gallery, as_json)
+
+
 @app.command("reembed", short_help="Embed every photograph with another model.")
 def reembed(
     gallery: Where,
@@ -215,13 +243,30 @@ def _emit(entry: Entry, gallery: str, as_json: bool) -> None:
     emit(value, gallery_history.told(entry, gallery), as_json=as_json)
 
 
-def _names(path: Path) -> dict[str, str]:
+def _labels(path: Path) -> Labels:
+    """Return the labels of a manifest, telling what is odd about them."""
+    from cairn.labels import CREDIT_TEXTS, LANDMARK_TEXTS, Labels
     from cairn.manifest import Manifest
+    from cairn.progress import say
 
-    manifest = Manifest.read(path)
-    if "landmark_name" not in manifest.table.column_names:
-        raise CairnError("the manifest has no column landmark_name", where=path)
-    return manifest.landmark_names
+    table = Manifest.read(path).table
+    wanted = (*LANDMARK_TEXTS, "latitude", *CREDIT_TEXTS)
+    if not set(wanted) & set(table.column_names):
+        raise CairnError(
+            "the manifest has nothing that people read of landmarks or photographs",
+            where=path,
+            todo=f"it needs a column such as {', '.join(wanted)}; or leave --names out",
+        )
+    labels = Labels.of(table)
+    for note in labels.notes:
+        say(f"note: {note}")
+    return labels
+
+
+def _unnamed(made: Gallery, names: Path | None) -> str:
+    """Return a line that says how many landmarks have no name, where names were to be given."""
+    missing = made.num_landmarks - len(made.landmark_names)
+    return f"{missing} of the landmarks have no name\n" if names is not None and missing else ""
 
 
 def _ids(path: Path) -> list[str]:

@@ -15,7 +15,6 @@ from cairn.errors import CairnError
 
 if TYPE_CHECKING:
     from cairn.domain import Prediction
-    from cairn.gallery import Gallery
     from cairn.manifest import Manifest
     from cairn.recognize import Answers
 
@@ -136,9 +135,9 @@ def _photos(
         rows = [made.get(str(path)) or Prediction(str(path), None, 0.0) for path in paths]
         write_submission(output, rows)
     if as_json:  # reasons are wanted most where nothing could be read
-        emit(_as_json(answers, recognizer.gallery), "", as_json=True)
+        emit(_as_json(answers), "", as_json=True)
     elif answers.predictions:
-        print(_as_table(answers.predictions, recognizer.gallery))
+        print(_as_table(answers.predictions))
     if not answers.predictions:
         name, reason = next(iter(answers.unreadable.items()))
         raise CairnError(
@@ -166,18 +165,18 @@ def _photographs(given: Sequence[Path]) -> list[Path]:
     return list(dict.fromkeys(found))
 
 
-def _as_json(answers: Answers, gallery: Gallery) -> dict[str, Any]:
+def _as_json(answers: Answers) -> dict[str, Any]:
     predictions = []
     for prediction in answers.predictions:
         value = asdict(prediction)
-        value["landmark_name"] = gallery.landmark_names.get(prediction.landmark_id or "")
+        value["landmark_name"] = (prediction.landmark and prediction.landmark.name) or None
         for row, evidence in zip(value["evidence"], prediction.evidence, strict=True):
             row["score"] = evidence.score
         predictions.append(value)
     return {"predictions": predictions, "unreadable": dict(answers.unreadable)}
 
 
-def _as_table(predictions: Sequence[Prediction], gallery: Gallery) -> str:
+def _as_table(predictions: Sequence[Prediction]) -> str:
     from rich.console import Console
     from rich.table import Table
 
@@ -193,7 +192,7 @@ def _as_table(predictions: Sequence[Prediction], gallery: Gallery) -> str:
         table.add_column(title, justify=justify, overflow="fold")  # type: ignore[arg-type]
     for prediction in predictions:
         landmark = prediction.landmark_id or ""
-        name = gallery.landmark_names.get(landmark)
+        name = prediction.landmark and prediction.landmark.name
         shown = f"{name} ({landmark})" if name and name != landmark else landmark
         first = (prediction.image_id, shown, f"{prediction.confidence:.4f}")
         for evidence in prediction.evidence:

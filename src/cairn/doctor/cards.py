@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from html import escape
 from typing import Any
 
-from cairn.pages import Thumbnails
+from cairn.domain import Credit
+from cairn.pages import Thumbnails, credit_html, link
 
 Row = Mapping[str, Any]
 
@@ -23,10 +24,14 @@ class Cards:
     Args:
         thumbnails: Maker of the pictures.
         names: Landmark id -> a name for people; the id itself where absent.
+        pages: Landmark id -> the address of a page about it.
+        credits: Image id -> whose the photograph is.
     """
 
     thumbnails: Thumbnails
     names: Mapping[str, str] = field(default_factory=dict)
+    pages: Mapping[str, str] = field(default_factory=dict)
+    credits: Mapping[str, Credit] = field(default_factory=dict)
 
     def cards(self, kind: str, rows: Sequence[Row]) -> str:
         """Return the cards of one list; empty where it has none."""
@@ -47,9 +52,10 @@ class Cards:
         if landmark_id is None:
             return "nothing"
         name = self.names.get(landmark_id)
+        shown = link(self.pages.get(landmark_id, ""), name or landmark_id)
         if not name or name == landmark_id:
-            return escape(landmark_id)
-        return f"{escape(name)} ({escape(landmark_id)})"
+            return shown
+        return f"{shown} ({escape(landmark_id)})"
 
     def _attracting(self, row: Row) -> str:
         said = {
@@ -177,7 +183,8 @@ class Cards:
             path or None,
             alt=f"gallery photograph {image_id}",
             caption=f'{caption}<span class="id" title="{escape(image_id)}">'
-            f"<bdi>{escape(image_id)}</bdi></span>",
+            f"<bdi>{escape(image_id)}</bdi></span>"
+            + credit_html(self.credits.get(image_id, Credit())),
             kind=kind,
         )
 

@@ -17,7 +17,9 @@ from cairn.doctor.page import render_page
 from cairn.doctor.rule import CheckRule
 from cairn.doctor.summary import ID_FILES, summarize
 from cairn.doctor.view import View
+from cairn.domain import Credit
 from cairn.gallery import Gallery
+from cairn.labels import credit_of
 from cairn.runs import (
     atomic_folder,
     peak_memory,
@@ -90,7 +92,12 @@ def check_gallery(
         "peak": peak_memory(),
     }
     with atomic_folder(out, replace=True) as folder:
-        page = render_page(report, gallery.landmark_names)
+        page = render_page(
+            report,
+            gallery.landmark_names,
+            pages={one: about.url for one, about in gallery.landmarks.items() if about.url},
+            credits=_credits(report["lists"], gallery),
+        )
         (folder / "checkup.html").write_text(page, encoding="utf-8")
         for name, table in tables.items():
             write_table(table, folder / report["lists"][name]["file"])
@@ -102,3 +109,17 @@ def check_gallery(
         report["provenance"] = provenance()
         write_json(folder / "checkup.json", report)
     return Checkup(out, report)
+
+
+def _credits(lists: Mapping[str, Any], gallery: Gallery) -> dict[str, Credit]:
+    """Return whose the photographs that the page shows are, by image id."""
+    if gallery.about_images is None:
+        return {}
+    shown: set[str] = set()
+    left = [row for found in lists.values() for row in found["shown"]]
+    while left:
+        row = left.pop()
+        shown |= {value for key, value in row.items() if "image_id" in key and value}
+        left += row.get("images", ())
+    rows = [row for row, one in enumerate(gallery.table.image_ids) if one in shown]
+    return {gallery.table.image_ids[row]: credit_of(gallery.about(row)) for row in rows}

@@ -7,6 +7,7 @@ from html import escape
 from typing import Any
 
 from cairn.doctor.cards import Cards, command_html
+from cairn.domain import Credit
 from cairn.pages import Section, Thumbnails, document
 
 TITLE = "Gallery checkup"
@@ -42,14 +43,22 @@ _LISTS = {
 }
 
 
-def render_page(checkup: Mapping[str, Any], names: Mapping[str, str]) -> str:
+def render_page(
+    checkup: Mapping[str, Any],
+    names: Mapping[str, str],
+    *,
+    pages: Mapping[str, str] | None = None,
+    credits: Mapping[str, Credit] | None = None,
+) -> str:
     """Return the page's HTML, photographs included.
 
     Args:
         checkup: What checkup.json holds.
         names: Names of landmarks for people, by id.
+        pages: Addresses of pages about landmarks, by id.
+        credits: Whose the photographs are, by image id.
     """
-    cards = Cards(Thumbnails(), names)
+    cards = Cards(Thumbnails(), names, pages or {}, credits or {})
     sections: list[Section] = [("first", "What to do first", _first(checkup))]
     for name, (heading, text) in _LISTS.items():
         if found := checkup["lists"].get(name):

@@ -9,11 +9,12 @@ if TYPE_CHECKING:
     from cairn.gallery.add import add_embeddings, add_photographs
     from cairn.gallery.change import merge_landmarks, remove_images, rename_landmark
     from cairn.gallery.compaction import Compacted, compact
+    from cairn.gallery.describing import describe
+    from cairn.gallery.entries import Entry
     from cairn.gallery.gallery import Gallery, require_gallery
     from cairn.gallery.history import log, rollback, tag, untag
     from cairn.gallery.penalize import keep_penalty
     from cairn.gallery.reembedding import reembed
-    from cairn.gallery.versions import Entry
 
 __all__ = [
     "Compacted",
@@ -22,6 +23,7 @@ __all__ = [
     "add_embeddings",
     "add_photographs",
     "compact",
+    "describe",
     "keep_penalty",
     "log",
     "merge_landmarks",
@@ -38,11 +40,12 @@ _MODULES = {
     "add": ("add_embeddings", "add_photographs"),
     "change": ("merge_landmarks", "remove_images", "rename_landmark"),
     "compaction": ("Compacted", "compact"),
+    "describing": ("describe",),
     "gallery": ("Gallery", "require_gallery"),
     "history": ("log", "rollback", "tag", "untag"),
     "penalize": ("keep_penalty",),
     "reembedding": ("reembed",),
-    "versions": ("Entry",),
+    "entries": ("Entry",),
 }
 
 

@@ -13,18 +13,12 @@ import pyarrow.compute as pc
 
 from cairn.embed import BATCH_SIZE, embed
 from cairn.errors import CairnError
-from cairn.gallery.gallery import model_name, require_landmarks, table_rows
+from cairn.gallery.entries import Entry
+from cairn.gallery.gallery import model_name, require_known, require_landmarks
 from cairn.gallery.penalties import follow
-from cairn.gallery.rows import content_key
-from cairn.gallery.versions import (
-    Entry,
-    Version,
-    changed,
-    changing,
-    commit,
-    numbered,
-    write_fragments,
-)
+from cairn.gallery.rows import arrow_rows, content_key
+from cairn.gallery.versions import Version, changed, changing, commit, numbered, write_fragments
+from cairn.labels import Labels
 from cairn.manifest import Manifest
 from cairn.progress import say
 from cairn.tables import EmbeddingTable
@@ -33,7 +27,11 @@ _SHOWN = 3
 
 
 def add_embeddings(
-    location: Path | str, table_folder: Path, *, landmark_names: Mapping[str, str] | None = None
+    location: Path | str,
+    table_folder: Path,
+    *,
+    landmark_names: Mapping[str, str] | None = None,
+    labels: Labels | None = None,
 ) -> Entry:
     """Add embedded images to a gallery, all of them or none; return the line in its log.
 
@@ -42,14 +40,18 @@ def add_embeddings(
         table_folder: Embeddings of labelled images by the gallery's model.
         landmark_names: Names for people, by landmark id, of landmarks that are new to the gallery;
             those it has keep their name.
+        labels: In place of names, all that is known of new landmarks and of the images.
 
     Raises:
         CairnError: The embeddings are of another model, an image has no landmark or an id that the
-            gallery has, or another writer is at work.
+            gallery has, ``labels`` know none of the landmarks, or another writer is at work.
     """
     table = EmbeddingTable.read(table_folder)
+    if labels is not None:
+        require_known(labels, table)
+    labels = labels or Labels.of_names(landmark_names or {})
     with changing(location) as base:
-        return _add(base, table, landmark_names or {}, {"from": str(table_folder)})
+        return _add(base, table, labels, {"from": str(table_folder)})
 
 
 def add_photographs(
@@ -68,7 +70,7 @@ def add_photographs(
 
     Args:
         location: The gallery.
-        manifest: The photographs; its column landmark_name names landmarks that are new.
+        manifest: The photographs; its labels are those of the images and of new landmarks.
         batch_size: As ``cairn.embed.embed``, like the rest.
         backend: See ``batch_size``.
         device: See ``batch_size``.
@@ -97,7 +99,10 @@ def add_photographs(
         if result.num_unreadable:
             arguments["unreadable"] = result.num_unreadable
         table = EmbeddingTable.read(work)
-        entry = _add(base, table, manifest.landmark_names, arguments)
+        labels = Labels.of(manifest.table)
+        for note in labels.notes:
+            say(f"note: {note}")
+        entry = _add(base, table, labels, arguments)
         discard(work)
         return entry
 
@@ -122,13 +127,14 @@ def joined(version: Version, table: EmbeddingTable) -> EmbeddingTable:
 
 
 def _add(
-    base: Version, table: EmbeddingTable, names: Mapping[str, str], arguments: Mapping[str, Any]
+    base: Version, table: EmbeddingTable, labels: Labels, arguments: Mapping[str, Any]
 ) -> Entry:
     facts, place = base.facts, base.place
     _require_model(base, table)
     require_landmarks(table, where=arguments["from"])
     _require_new(base, pa.array(table.image_ids, pa.string()))
-    known = base.landmark_names()
+    before = base.labels(images=False)
+    known, names = before.names, labels.names
     there = set(pc.unique(base.column("landmark_id")).to_pylist())
     landmarks = set(table.landmark_ids)
     others = {k: v for k, v in names.items() if k in landmarks & there and v != known.get(k, "")}
@@ -138,14 +144,14 @@ def _add(
             f"{len(others)} landmarks keep the name they have, such as {first!r}: "
             f"{known.get(first, '')!r}, not {others[first]!r} (cairn gallery rename changes one)"
         )
-    kept = {k: v for k, v in names.items() if k not in there and v}
-    rows = table_rows(facts, table, {**kept, **known})
+    new = labels.without(before.landmarks["landmark_id"])
+    rows = arrow_rows(facts, table, new.with_landmarks(before))
     sums = np.concatenate([base.column("checksum").to_numpy(), rows["checksum"].to_numpy()])
     key = content_key(facts.fingerprint, sums)
     if facts.penalty is not None:
         follow(base, joined(base, table), key)
     fragments = [fragment.metadata for fragment in base.fragments]
-    fragments += numbered(write_fragments(place, rows, facts), base)
+    fragments += numbered(write_fragments(place, rows, facts.schema()), base)
     entry = Entry(
         0,
         "add",

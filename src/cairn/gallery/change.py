@@ -15,10 +15,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from cairn.domain import Landmark
 from cairn.errors import CairnError
+from cairn.gallery.entries import Entry
 from cairn.gallery.penalties import follow
-from cairn.gallery.rows import content_key
-from cairn.gallery.versions import Entry, Version, changed, changing, commit
+from cairn.gallery.rows import LABEL_TYPES, content_key
+from cairn.gallery.versions import Version, changed, changing, commit
 from cairn.tables import EmbeddingTable, lance_library
 
 _SHOWN = 3
@@ -97,7 +99,7 @@ def remove_images(
 def merge_landmarks(location: Path | str, landmark_id: str, *, into: str) -> Entry:
     """Give all images of one landmark to another; return the line in the log.
 
-    The name of ``into`` stays; without one it takes that of the landmark which goes.
+    What is known of ``into`` stays; what is not is taken from the landmark which goes.
 
     Args:
         location: The gallery.
@@ -111,12 +113,13 @@ def merge_landmarks(location: Path | str, landmark_id: str, *, into: str) -> Ent
         _require_known(base, "landmark_id", [landmark_id, into], "landmark")
         if landmark_id == into:
             raise CairnError(f"{into!r} is one landmark already", where=base.place)
-        names = base.landmark_names()
-        name = names.get(into) or names.get(landmark_id, "")
-        change = {"landmark_id": into, "landmark_name": name}
+        labels = base.labels(images=False).by_id
+        old, kept = labels[landmark_id], labels[into]
+        change = _columns(_filled(kept, old))
         moved = pc.sum(pc.equal(base.column("landmark_id"), landmark_id)).as_py()
-        touched = [landmark_id] if name == names.get(into, "") else [landmark_id, into]
+        touched = [landmark_id] if change == _columns(kept) else [landmark_id, into]
         arguments = {"landmark": landmark_id, "into": into, "images": moved}
+        change = {"landmark_id": into, **change}
         return _relabel(base, touched, change, "merge", arguments, base.num_landmarks - 1)
 
 
@@ -138,10 +141,36 @@ def rename_landmark(location: Path | str, landmark_id: str, name: str) -> Entry:
         return _relabel(base, [landmark_id], change, "rename", arguments, base.num_landmarks)
 
 
+def _filled(kept: Landmark, other: Landmark) -> Landmark:
+    """Return what is known of one landmark, and where nothing is, what is known of the other."""
+    place = kept if kept.latitude is not None else other
+    return Landmark(
+        kept.landmark_id,
+        kept.name or other.name,
+        kept.category or other.category,
+        kept.natural_or_human_made or other.natural_or_human_made,
+        place.latitude,
+        place.longitude,
+        kept.url or other.url,
+    )
+
+
+def _columns(landmark: Landmark) -> dict[str, Any]:
+    """Return what is known of a landmark as the columns of its rows have it."""
+    return {
+        "landmark_name": landmark.name,
+        "category": landmark.category or None,
+        "natural_or_human_made": landmark.natural_or_human_made or None,
+        "landmark_url": landmark.url or None,
+        "landmark_latitude": landmark.latitude,
+        "landmark_longitude": landmark.longitude,
+    }
+
+
 def _relabel(
     base: Version,
     landmark_ids: Sequence[str],
-    change: Mapping[str, str],
+    change: Mapping[str, Any],
     operation: str,
     arguments: Mapping[str, Any],
     num_landmarks: int,
@@ -155,7 +184,11 @@ def _relabel(
         if not len(rows):
             fragments.append(fragment.metadata)
             continue
-        columns = {name: pa.array([value] * len(rows)) for name, value in change.items()}
+        columns = {
+            name: pa.array([value] * len(rows), LABEL_TYPES.get(name, pa.string()))
+            for name, value in change.items()
+            if name in base.dataset.schema.names  # a column that is not there yet has no value
+        }
         fragments.append(fragment.update_columns(pa.table({"_rowid": rows, **columns}))[0])
     entry = Entry(
         0,

@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from cairn.errors import CairnError
+from cairn.gallery.entries import Entry
 from cairn.gallery.gallery import model_name
 from cairn.gallery.place import Item
 from cairn.gallery.rows import MAX_ROWS_PER_FILE
-from cairn.gallery.versions import Entry, Version, changing, commit, write_fragments
+from cairn.gallery.versions import Version, changing, commit, write_fragments
 from cairn.tables import lance_library
 
 KEEP_DAYS = 14.0
@@ -101,7 +102,7 @@ def _rewritten(base: Version) -> Version:
         worn = [base.fragments]
     for group in worn:
         reader = base.dataset.scanner(fragments=group, scan_in_order=True).to_reader()
-        made = write_fragments(base.place, reader, base.facts)
+        made = write_fragments(base.place, reader, base.dataset.schema)
         # Rows are read in the order of their fragments' numbers: the new ones take the last of
         # the old numbers. Where all are new, Lance numbers them.
         if len(group) < len(base.fragments):

@@ -13,13 +13,25 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from cairn.domain import Landmark
 from cairn.errors import CairnError
+from cairn.gallery.entries import Entry
 from cairn.gallery.penalties import MODEL_KEY, make_penalty, read_penalty, write_penalty
 from cairn.gallery.place import Place
-from cairn.gallery.rows import Facts, arrow_rows, checksums, content_key
-from cairn.gallery.versions import Entry, Version, commit, require_absent, write_fragments
+from cairn.gallery.rows import (
+    IMAGE_COLUMNS,
+    Facts,
+    arrow_rows,
+    checksums,
+    content_key,
+    labels_in,
+)
+from cairn.gallery.versions import Version, commit, require_absent, write_fragments
+from cairn.labels import Labels
 from cairn.tables import EmbeddingTable, lance_library
 
 if TYPE_CHECKING:
@@ -37,6 +49,8 @@ class Gallery:
         landmark_names: Names of landmarks for people, by id; not every landmark needs one.
         version: The number of the version; 0 for one that was never written.
         penalty_path: Where the penalty was read from; "" where it was not.
+        landmarks: What is known of landmarks, by id.
+        about_images: Columns ``IMAGE_COLUMNS`` in the order of the rows; None where all is unknown.
     """
 
     location: Path | str
@@ -45,6 +59,8 @@ class Gallery:
     landmark_names: Mapping[str, str] = field(default_factory=dict)
     version: int = 0
     penalty_path: str = ""
+    landmarks: Mapping[str, Landmark] = field(default_factory=dict)
+    about_images: pa.Table | None = None
 
     @property
     def folder(self) -> Path:
@@ -87,6 +103,7 @@ class Gallery:
         out: Path | str,
         *,
         landmark_names: Mapping[str, str] | None = None,
+        labels: Labels | None = None,
     ) -> Gallery:
         """Make a gallery at the new place ``out``, whole or not at all, and return it.
 
@@ -95,10 +112,11 @@ class Gallery:
             model_dir: The model that made them.
             out: Where the gallery goes: a folder, or ``s3://bucket/prefix``.
             landmark_names: Names for people, by landmark id; those of other landmarks are dropped.
+            labels: In place of names, all that is known of landmarks and images.
 
         Raises:
-            CairnError: The embeddings are of another model, an image has no landmark, or ``out``
-                is taken.
+            CairnError: The embeddings are of another model, an image has no landmark, ``labels``
+                know none of the landmarks, or ``out`` is taken.
         """
         from cairn.checkpoint import model_fingerprint
 
@@ -113,16 +131,18 @@ class Gallery:
             )
         require_landmarks(table, where=table_folder)
         landmarks = set(table.landmark_ids)
-        names = {k: v for k, v in (landmark_names or {}).items() if k in landmarks and v}
+        if labels is not None:
+            require_known(labels, table)
+        labels = labels or Labels.of_names(landmark_names or {})
         place = Place(out)
         require_absent(place)
         place.prepare()
         with place.writing():
             place.write_folder(model_name(fingerprint), Path(model_dir))
             facts = Facts(fingerprint, table.dimension)
-            rows = table_rows(facts, table, names)
+            rows = arrow_rows(facts, table, labels)
             key = content_key(fingerprint, rows["checksum"].to_numpy())
-            fragments = write_fragments(place, rows, facts, first=True)
+            fragments = write_fragments(place, rows, facts.schema(), first=True)
             operation = lance_library().LanceOperation.Overwrite(facts.schema(), fragments)
             entry = Entry(
                 0,
@@ -134,7 +154,7 @@ class Gallery:
                 content=key,
             )
             made = commit(place, None, operation, entry)
-        return cls(place.location, table, None, names, made.version)
+        return cls._with_labels(place.location, table, labels_in(rows), version=made.version)
 
     @classmethod
     def load(
@@ -176,10 +196,44 @@ class Gallery:
             )
         table = opened.table()
         made, path = read_penalty(opened, table) if penalty else (None, "")
-        names = opened.landmark_names()
-        loaded = cls(place.location, table, made, names, opened.number, path)
+        loaded = cls._with_labels(
+            place.location,
+            table,
+            opened.labels(),
+            penalty=made,
+            version=opened.number,
+            penalty_path=path,
+        )
         loaded.__dict__["content_key"] = opened.content_key
         return loaded
+
+    @classmethod
+    def _with_labels(
+        cls, location: Path | str, table: EmbeddingTable, labels: Labels, **further: Any
+    ) -> Gallery:
+        """Return a gallery whose labels are in the order of its rows."""
+        known = labels.images.select(list(IMAGE_COLUMNS))
+        about = known if any(column.null_count < len(known) for column in known.columns) else None
+        return cls(
+            location,
+            table,
+            landmark_names=labels.names,
+            landmarks=labels.by_id,
+            about_images=about,
+            **further,
+        )
+
+    def landmark(self, landmark_id: str) -> Landmark:
+        """Return what is known of a landmark."""
+        found = self.landmarks.get(landmark_id)
+        return found or Landmark(landmark_id, name=self.landmark_names.get(landmark_id, ""))
+
+    def about(self, row: int) -> dict[str, Any]:
+        """Return author, license, source_url, latitude and longitude of an image, where known."""
+        if self.about_images is None:
+            return {}
+        values = {name: self.about_images[name][row].as_py() for name in IMAGE_COLUMNS}
+        return {name: value for name, value in values.items() if value is not None}
 
     def with_penalty(self, path: Path) -> Gallery:
         """Return this gallery with the penalty table in ``path``; nothing is written.
@@ -243,11 +297,22 @@ def model_name(fingerprint: str) -> str:
     return f"models/{fingerprint}"
 
 
-def table_rows(facts: Facts, table: EmbeddingTable, names: Mapping[str, str]) -> Any:
-    """Return a table's rows as a gallery keeps them, with landmarks' names."""
-    shown = [names.get(landmark_id, "") for landmark_id in table.landmark_ids]
-    columns = (table.image_ids, table.landmark_ids, shown, table.paths)
-    return arrow_rows(facts, *columns, table.vectors)
+def require_known(labels: Labels, table: EmbeddingTable) -> None:
+    """Refuse labels that know none of a table's landmarks: they are of other data.
+
+    Raises:
+        CairnError: They know none.
+    """
+    ids = pa.array(table.landmark_ids, pa.string())
+    known = labels.landmarks["landmark_id"]
+    if not pc.any(pc.is_in(ids, value_set=known)).as_py():
+        theirs = f"such as {known[0].as_py()!r}" if len(known) else "it has no landmarks"
+        raise CairnError(
+            f"none of the {len(set(table.landmark_ids))} landmarks, such as "
+            f"{table.landmark_ids[0]!r}, is in the manifest that should name them ({theirs})",
+            where="--names",
+            todo="give the manifest that the images are from, or leave it out",
+        )
 
 
 def require_landmarks(table: EmbeddingTable, *, where: object) -> None:

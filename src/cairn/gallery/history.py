@@ -6,16 +6,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from cairn.errors import CairnError, nearest
+from cairn.gallery.entries import Entry, read_entry
 from cairn.gallery.gallery import model_name
 from cairn.gallery.place import Place
-from cairn.gallery.versions import (
-    Entry,
-    Version,
-    changing,
-    commit,
-    read_entry,
-    tags_by_version,
-)
+from cairn.gallery.versions import Version, changing, commit, tags_by_version
 from cairn.tables import lance_library
 
 

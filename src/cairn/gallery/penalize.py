@@ -6,9 +6,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
+from cairn.gallery.entries import Entry
 from cairn.gallery.penalties import bank_key, keep, write_bank
 from cairn.gallery.rows import PenaltyNote
-from cairn.gallery.versions import Entry, changed, changing, commit
+from cairn.gallery.versions import changed, changing, commit
 from cairn.tables import EmbeddingTable
 
 

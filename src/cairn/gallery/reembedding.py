@@ -10,11 +10,12 @@ from cairn.checkpoint import model_fingerprint
 from cairn.embed import BATCH_SIZE, embed
 from cairn.errors import CairnError
 from cairn.gallery.add import discard
-from cairn.gallery.gallery import model_name, table_rows
+from cairn.gallery.entries import Entry
+from cairn.gallery.gallery import model_name
 from cairn.gallery.penalties import bank_key, keep, read_bank, write_bank
 from cairn.gallery.place import Place
-from cairn.gallery.rows import Facts, content_key
-from cairn.gallery.versions import Entry, changing, commit, numbered, write_fragments
+from cairn.gallery.rows import Facts, arrow_rows, content_key
+from cairn.gallery.versions import changing, commit, numbered, write_fragments
 from cairn.manifest import Manifest
 from cairn.progress import say
 from cairn.tables import EmbeddingTable, lance_library, require_same_model
@@ -35,7 +36,7 @@ def reembed(
 ) -> Entry:
     """Embed all photographs of a gallery with another model; return the line in its log.
 
-    Ids, landmarks and names stay. Where the gallery has a penalty, the photographs of its bank are
+    Ids, landmarks and labels stay. Where the gallery has a penalty, the photographs of its bank are
     embedded too and the penalty is made anew with the same settings. After an interruption, the
     same call goes on where it was; until all is done, the gallery stays what it was.
 
@@ -74,7 +75,7 @@ def reembed(
         arguments: dict[str, Any] = {"model": str(model_dir), "from": base.facts.fingerprint}
         arguments["dropped"] = len(old) - len(table)
         facts = Facts(fingerprint, table.dimension)
-        rows = table_rows(facts, table, base.landmark_names())
+        rows = arrow_rows(facts, table, base.labels())
         key = content_key(fingerprint, rows["checksum"].to_numpy())
         if note is not None:
             if old_bank is not None:
@@ -88,7 +89,7 @@ def reembed(
             write_bank(place, bank)
         place.write_folder(model_name(fingerprint), model_dir)
         rows = rows.replace_schema_metadata(facts.schema().metadata)
-        fragments = numbered(write_fragments(place, rows, facts), base)
+        fragments = numbered(write_fragments(place, rows, facts.schema()), base)
         operation = lance_library().LanceOperation.Overwrite(facts.schema(), fragments)
         entry = Entry(
             0,

@@ -17,15 +17,38 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from cairn.columns import coded
 from cairn.domain import Float32
 from cairn.errors import CairnError
-from cairn.tables import TABLE_FORMAT, table_facts
+from cairn.labels import CREDIT_TEXTS, PLACE, Labels
+from cairn.tables import TABLE_FORMAT, EmbeddingTable, table_facts
 
 GALLERY_FORMAT = 2
 MAX_ROWS_PER_FILE = 1 << 18
 """Rows of one data file; a change of landmarks rewrites two small columns of whole files."""
+
+LANDMARK_COLUMNS = {
+    "landmark_name": "landmark_name",
+    "category": "category",
+    "natural_or_human_made": "natural_or_human_made",
+    "landmark_url": "landmark_url",
+    "landmark_latitude": "latitude",
+    "landmark_longitude": "longitude",
+}
+"""Columns that say the same for all images of a landmark, and their names in ``Labels``."""
+
+IMAGE_COLUMNS = (*CREDIT_TEXTS, *PLACE)
+"""Columns that say whose an image is and where it was taken, named as in ``Labels``."""
+
+LABEL_TYPES = {
+    name: pa.float64() if name.endswith(PLACE) else pa.string()
+    for name in (*LANDMARK_COLUMNS, *IMAGE_COLUMNS)
+    if name != "landmark_name"  # which every gallery has
+}
+"""Columns that galleries made before them lack; null is what is not known."""
 
 _TEXTS = ("image_id", "landmark_id", "landmark_name", "path")
 
@@ -106,24 +129,66 @@ class Facts:
         fields.append(pa.field("checksum", pa.uint64(), nullable=False))
         vector = pa.list_(pa.float32(), self.dimension)
         fields.append(pa.field("vector", vector, nullable=False))
+        # Behind the others: Lance numbers columns in order, and older versions have no such ones.
+        fields += [pa.field(name, kind) for name, kind in LABEL_TYPES.items()]
         return pa.schema(fields, metadata=metadata)
 
 
-def arrow_rows(
-    facts: Facts,
-    image_ids: Sequence[str],
-    landmark_ids: Sequence[str],
-    landmark_names: Sequence[str],
-    paths: Sequence[str],
-    vectors: Float32,
-) -> pa.Table:
-    """Return N rows as a gallery keeps them; ``vectors`` are (N, D)."""
-    flat = pa.array(np.ascontiguousarray(vectors).reshape(-1))
-    texts = (image_ids, landmark_ids, landmark_names, paths)
-    arrays = [pa.array(list(column), pa.string()) for column in texts]
-    arrays.append(pa.array(checksums(image_ids, vectors)))
-    arrays.append(pa.FixedSizeListArray.from_arrays(flat, facts.dimension))
-    return pa.table(arrays, schema=facts.schema())
+def arrow_rows(facts: Facts, table: EmbeddingTable, labels: Labels) -> pa.Table:
+    """Return an embedding table's rows as a gallery keeps them, with what is known of them."""
+    flat = pa.array(np.ascontiguousarray(table.vectors).reshape(-1))
+    columns = {
+        "image_id": pa.array(table.image_ids, pa.string()),
+        "landmark_id": pa.array(table.landmark_ids, pa.string()),
+        "path": pa.array(table.paths, pa.string()),
+        "checksum": pa.array(checksums(table.image_ids, table.vectors)),
+        "vector": pa.FixedSizeListArray.from_arrays(flat, facts.dimension),
+    }
+    columns |= label_columns(columns["image_id"], columns["landmark_id"], labels)
+    columns["landmark_name"] = columns["landmark_name"].fill_null("")
+    schema = facts.schema()
+    return pa.table([columns[name] for name in schema.names], schema=schema)
+
+
+def label_columns(image_ids: Any, landmark_ids: Any, labels: Labels) -> dict[str, Any]:
+    """Return the columns of labels for N rows with these ids; null is what is not known."""
+    found = {}
+    of_landmark = pc.index_in(landmark_ids, value_set=labels.landmarks["landmark_id"])
+    for name, theirs in LANDMARK_COLUMNS.items():
+        found[name] = labels.landmarks[theirs].combine_chunks().take(of_landmark)
+    of_image = pc.index_in(image_ids, value_set=labels.images["image_id"])
+    for name in IMAGE_COLUMNS:
+        found[name] = labels.images[name].combine_chunks().take(of_image)
+    return found
+
+
+def label_names(*, images: bool = True) -> tuple[str, ...]:
+    """Return the columns that hold labels and whose they are, those of images where wanted."""
+    of_images = ("image_id", *IMAGE_COLUMNS) if images else ()
+    return ("landmark_id", *LANDMARK_COLUMNS, *of_images)
+
+
+def labels_in(rows: pa.Table) -> Labels:
+    """Return the labels that rows of a gallery hold; columns that they lack say nothing.
+
+    Args:
+        rows: ``landmark_id``, ``landmark_name`` and any of ``LABEL_TYPES``; ``image_id`` where
+            what is known of images is wanted.
+    """
+    for name, kind in LABEL_TYPES.items():
+        if name not in rows.column_names:
+            rows = rows.append_column(name, pa.nulls(rows.num_rows, kind))
+    if "image_id" not in rows.column_names:
+        rows = rows.append_column("image_id", pa.nulls(rows.num_rows, pa.string()))
+    codes, ids = coded(rows["landmark_id"])
+    firsts = np.zeros(len(ids), np.int64)
+    firsts[codes[::-1]] = np.arange(len(codes))[::-1]
+    one_each = rows.select(list(LANDMARK_COLUMNS)).take(pa.array(firsts))
+    columns = dict(zip(LANDMARK_COLUMNS.values(), one_each.columns, strict=True))
+    name = columns["landmark_name"]
+    columns["landmark_name"] = pc.if_else(pc.equal(name, ""), pa.scalar(None, pa.string()), name)
+    images = rows.select(["image_id", *IMAGE_COLUMNS])
+    return Labels(pa.table({"landmark_id": ids, **columns}), images)
 
 
 def checksums(image_ids: Sequence[str], vectors: Float32) -> NDArray[np.uint64]:

@@ -11,10 +11,9 @@ Legend of shapes: N rows, D embedding dimensions.
 from __future__ import annotations
 
 import datetime as dt
-import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from importlib import metadata
 from pathlib import Path
@@ -24,58 +23,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from cairn.errors import CairnError, nearest
+from cairn.gallery.entries import Entry, properties_of, read_entry
 from cairn.gallery.place import Place
-from cairn.gallery.rows import MAX_ROWS_PER_FILE, Facts, content_key
+from cairn.gallery.rows import MAX_ROWS_PER_FILE, Facts, content_key, label_names, labels_in
+from cairn.labels import Labels
 from cairn.tables import DATASET_NAME, EmbeddingTable, lance_library
-
-FOREIGN = "unknown"
-"""The operation of a version that another program committed."""
-
-_ENTRY_KEY = "cairn.entry"
-_MESSAGE_KEY = "__lance_commit_message"
-
-
-@dataclass(frozen=True)
-class Entry:
-    """A line of the log: what made a version.
-
-    Args:
-        version: Its number.
-        operation: ``build``, ``add``, ``remove``, ``merge``, ``rename``, ``penalize``, ``reembed``,
-            ``compact``, ``rollback``, or ``FOREIGN``.
-        arguments: What the operation was given.
-        num_images: Images since then; None where unknown.
-        num_landmarks: Landmarks since then.
-        images_before: Images before; 0 for a build.
-        landmarks_before: Landmarks before.
-        model: The model's fingerprint.
-        content: The content key.
-        time: When, UTC, ISO 8601.
-        cairn: Cairn's version.
-        tags: Names of this version.
-    """
-
-    version: int
-    operation: str
-    arguments: Mapping[str, Any]
-    num_images: int | None = None
-    num_landmarks: int | None = None
-    images_before: int | None = None
-    landmarks_before: int | None = None
-    model: str = ""
-    content: str = ""
-    time: str = ""
-    cairn: str = ""
-    tags: tuple[str, ...] = ()
-
-    def to_json(self) -> dict[str, Any]:
-        """Return a value for JSON."""
-        return {**asdict(self), "tags": list(self.tags)}
-
-    def text(self) -> str:
-        """Return the operation and its arguments in one line."""
-        shown = ", ".join(f"{name}: {value}" for name, value in self.arguments.items())
-        return f"{self.operation}{f' ({shown})' if shown else ''}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -151,6 +103,12 @@ class Version:
         found = zip(*(pairs[name].to_pylist() for name in columns), strict=True)
         return {landmark: name for landmark, name in found if name}
 
+    def labels(self, *, images: bool = True) -> Labels:
+        """Return what is known of the landmarks and, in the order of the rows, of the images."""
+        there = set(self.dataset.schema.names)
+        names = [name for name in label_names(images=images) if name in there]
+        return labels_in(self.dataset.to_table(columns=names))
+
     def entry(self) -> Entry:
         """Return the line of the log that came with this version."""
         return read_entry(self.dataset, self.number)
@@ -169,20 +127,22 @@ def changing(location: Path | str) -> Iterator[Version]:
         yield Version.open(place)
 
 
-def write_fragments(place: Place, data: Any, facts: Facts, *, first: bool = False) -> list[Any]:
+def write_fragments(
+    place: Place, data: Any, schema: pa.Schema, *, first: bool = False
+) -> list[Any]:
     """Write rows to new data files, which no version has yet; return their fragments.
 
     Args:
         place: The gallery.
         data: A table or a reader of batches.
-        facts: What holds for the rows.
+        schema: Theirs.
         first: There is no version yet.
     """
     lance = lance_library()
     fragments: list[Any] = lance.fragment.write_fragments(
         data,
         place.uri(DATASET_NAME),
-        schema=facts.schema(),
+        schema=schema,
         mode="create" if first else "overwrite",
         max_rows_per_file=MAX_ROWS_PER_FILE,
         storage_options=place.options,
@@ -233,22 +193,13 @@ def commit(
     )
     number = base.number if base else 0
     try:
-        made = _commit(place, number, operation, _properties(told))
+        made = _commit(place, number, operation, properties_of(told))
     except (OSError, ValueError, RuntimeError) as error:
         if _is_conflict(error):
             raise _overtaken(place) from None
         reason = str(error).partition(", /")[0].partition("\n")[0]
         raise CairnError(f"the change could not be committed: {reason}", where=place) from None
     return replace(told, version=int(made.version))
-
-
-def read_entry(dataset: Any, version: int) -> Entry:
-    """Return the line of the log that came with a version of a dataset."""
-    transaction = dataset.read_transaction(version)
-    properties = (transaction and transaction.transaction_properties) or {}
-    if _ENTRY_KEY not in properties:
-        return Entry(version, FOREIGN, {})
-    return Entry(version, **json.loads(properties[_ENTRY_KEY]))
 
 
 def require_absent(place: Place) -> None:
@@ -288,12 +239,6 @@ def _commit(place: Place, number: int, operation: Any, properties: dict[str, str
     transaction = Transaction(number, operation, transaction_properties=properties)
     uri = place.uri(DATASET_NAME)
     return lance.LanceDataset.commit(uri, transaction, storage_options=place.options, max_retries=0)
-
-
-def _properties(entry: Entry) -> dict[str, str]:
-    """Return a line of the log as properties of the transaction that it belongs to."""
-    line = {k: v for k, v in asdict(entry).items() if k not in ("version", "tags")}
-    return {_MESSAGE_KEY: entry.text(), _ENTRY_KEY: json.dumps(line, ensure_ascii=False)}
 
 
 def _newest(place: Place) -> Any:

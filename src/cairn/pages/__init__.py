@@ -1,6 +1,7 @@
 """What pages share: their look, photographs inside them, and the document around their sections."""
 
 from cairn.pages.document import Section, document
+from cairn.pages.links import credit_html, landmark_html, link
 from cairn.pages.thumbnails import Thumbnails
 
-__all__ = ["Section", "Thumbnails", "document"]
+__all__ = ["Section", "Thumbnails", "credit_html", "document", "landmark_html", "link"]

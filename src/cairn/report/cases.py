@@ -6,9 +6,9 @@ Chosen by rule, never by taste, so that two reports can be compared. Knows no pi
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from cairn.domain import Prediction
+from cairn.domain import Credit, Prediction
 from cairn.errors import CairnError
 
 
@@ -23,6 +23,7 @@ class PickedImage:
         num_picked: How many non-landmark images picked it.
         similarity: Mean similarity over those picks.
         penalty: What is taken off its similarity to every query.
+        credit: Whose the photograph is.
     """
 
     image_id: str
@@ -31,6 +32,7 @@ class PickedImage:
     num_picked: int
     similarity: float
     penalty: float
+    credit: Credit = field(default_factory=Credit)
 
     def __post_init__(self) -> None:
         if self.num_picked < 0:

@@ -7,11 +7,12 @@ from dataclasses import dataclass, field
 from html import escape
 from pathlib import Path
 
-from cairn.domain import Evidence
-from cairn.pages import Section, Thumbnails
+from cairn.domain import Credit, Evidence, Landmark
+from cairn.pages import Section, Thumbnails, credit_html, landmark_html
 from cairn.report.cases import Case, Cases, PickedImage
 
 _EVIDENCE_SHOWN = 3
+_UNKNOWN = Credit()
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,8 @@ class Photographs:
         names: Landmark id -> a name for people; the id itself where absent.
         counts: Landmark id -> gallery photographs; empty where unknown.
         examples: Landmark id -> a gallery photograph of it, shown where it was missed.
+        landmarks: Landmark id -> what is known of it.
+        credits: Path -> whose the photograph is, of queries and examples.
     """
 
     thumbnails: Thumbnails
@@ -31,6 +34,8 @@ class Photographs:
     names: Mapping[str, str] = field(default_factory=dict)
     counts: Mapping[str, int] = field(default_factory=dict)
     examples: Mapping[str, str | Path] = field(default_factory=dict)
+    landmarks: Mapping[str, Landmark] = field(default_factory=dict)
+    credits: Mapping[str, Credit] = field(default_factory=dict)
 
     def sections(self, cases: Cases) -> list[Section]:
         """Return one section per kind of case that occurs."""
@@ -84,6 +89,7 @@ class Photographs:
             ),
             *(self._evidence(one) for one in shown),
         ]
+        about = self.landmarks.get(prediction.landmark_id or "") or prediction.landmark
         if missed:
             name = self._name(missed[0])
             alt = f"gallery photograph of {name}, the right answer"
@@ -92,6 +98,8 @@ class Photographs:
         # A submission scored alone knows no photographs: words are enough then.
         has_pictures = len(figures) > 1 or prediction.image_id in self.query_paths
         text = " ".join(self._lines(case))
+        if about is not None and (known := landmark_html(about)):
+            text = f"{known}<br>{text}" if text else known
         return (
             f'<li class="case"><h3><span class="verdict {kind}">{label}</span>{answer} '
             f'<span class="sum">confidence {prediction.confidence:.3f}</span></h3>'
@@ -122,11 +130,21 @@ class Photographs:
         sums = f"<b>{one.score:.3f}</b>"
         if one.penalty:
             sums += f" = {one.similarity:.3f} − {one.penalty:.3f}"
-        return self._figure(
-            one.path or None, f"gallery photograph of {name}", f"{sums}<br>{escape(name)}", "one"
-        )
+        caption = f"{sums}<br>{escape(name)}"
+        alt = f"gallery photograph of {name}"
+        return self._figure(one.path or None, alt, caption, "one", one.credit)
 
-    def _figure(self, path: str | Path | None, alt: str, caption: str, kind: str) -> str:
+    def _figure(
+        self,
+        path: str | Path | None,
+        alt: str,
+        caption: str,
+        kind: str,
+        credit: Credit = _UNKNOWN,
+    ) -> str:
+        if credit == _UNKNOWN:
+            credit = self.credits.get(str(path), _UNKNOWN)
+        caption += credit_html(credit)
         return self.thumbnails.figure(path, alt=alt, caption=caption, kind=kind)
 
     def picks(self, picked: Sequence[PickedImage]) -> str:
@@ -150,7 +168,7 @@ class Photographs:
             f'<span class="bar" aria-hidden="true">'
             f'<span style="width:{one.num_picked / most:.0%}"></span></span>'
             f'<span class="sum">{one.num_picked} picks, similarity {one.similarity:.3f}, '
-            f"penalty {one.penalty:.3f}</span></li>"
+            f"penalty {one.penalty:.3f}</span>{credit_html(one.credit)}</li>"
         )
 
     def _name(self, landmark_id: str) -> str:

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from cairn import metrics
-from cairn.domain import Prediction
+from cairn.domain import Credit, Landmark, Prediction
 from cairn.pages import Thumbnails
 from cairn.report.cases import PickedImage, choose
 from cairn.report.page import Page
@@ -31,6 +31,11 @@ _EVIDENCE = pa.list_(
             ("path", pa.string()),
             ("similarity", pa.float64()),
             ("penalty", pa.float64()),
+            ("author", pa.string()),
+            ("license", pa.string()),
+            ("source_url", pa.string()),
+            ("latitude", pa.float64()),
+            ("longitude", pa.float64()),
         ]
     )
 )
@@ -38,6 +43,11 @@ PREDICTIONS_SCHEMA = pa.schema(
     [
         ("image_id", pa.string()),
         ("landmark_id", pa.string()),
+        ("landmark_name", pa.string()),
+        ("category", pa.string()),
+        ("latitude", pa.float64()),
+        ("longitude", pa.float64()),
+        ("landmark_url", pa.string()),
         ("confidence", pa.float64()),
         ("truth", pa.list_(pa.string())),
         ("is_right", pa.bool_()),
@@ -47,7 +57,7 @@ PREDICTIONS_SCHEMA = pa.schema(
     ]
 )
 """Columns of predictions.parquet; a blank has a null landmark and confidence, and a query that is
-no landmark an empty truth and a null ``is_right``."""
+no landmark an empty truth and a null ``is_right``. What is not known of a landmark is null."""
 
 
 def write_report(
@@ -63,6 +73,8 @@ def write_report(
     gallery_examples: Mapping[str, str | Path] | None = None,
     picked: Sequence[PickedImage] = (),
     landmark_names: Mapping[str, str] | None = None,
+    landmarks: Mapping[str, Landmark] | None = None,
+    credits: Mapping[str, Credit] | None = None,
     title: str = TITLE,
     subtitle: str = "",
     facts: Mapping[str, str] | None = None,
@@ -84,6 +96,8 @@ def write_report(
         gallery_examples: Landmark id -> one gallery photograph, shown where it was missed.
         picked: Rows of the penalty table, in any order; the most picked are shown.
         landmark_names: Landmark id -> a name for people.
+        landmarks: Landmark id -> what is known of it, where predictions do not bring it along.
+        credits: Path -> whose the photograph is, of queries and gallery examples.
         title: Heading of the page.
         subtitle: A sentence under the heading.
         facts: Terms and values for the end of the page: model, gallery, data.
@@ -94,6 +108,9 @@ def write_report(
     Raises:
         CairnError: The folder holds something, or predictions do not fit the truth.
     """
+    known = dict(landmarks or {})
+    known |= {one.landmark.landmark_id: one.landmark for one in predictions if one.landmark}
+    names = {one: landmark.name for one, landmark in known.items() if landmark.name}
     answers = by_image(predictions)
     after = metrics.rank(answers, truth)
     earlier = None if before is None else metrics.rank(by_image(before), truth)
@@ -111,9 +128,11 @@ def write_report(
         photographs=Photographs(
             Thumbnails(photo_root),
             query_paths=query_paths or {},
-            names=landmark_names or {},
+            names={**names, **(landmark_names or {})},
             counts=counts,
             examples=gallery_examples or {},
+            landmarks=known,
+            credits=credits or {},
         ),
         picked=[one for one in most if one.num_picked][:PICKED_SHOWN],
         facts=facts or {},
@@ -127,7 +146,8 @@ def write_report(
         write_json(made / "report.json", value)
         (made / "report.html").write_text(page.html(), encoding="utf-8")
         write_submission(made / "submission.csv", predictions)
-        table = _table(predictions, truth, {one.image_id: one for one in before or ()})
+        earlier_by_id = {one.image_id: one for one in before or ()}
+        table = _table(predictions, truth, earlier_by_id, known, landmark_names or {})
         pq.write_table(table, made / "predictions.parquet")
     return folder / "report.html"
 
@@ -136,15 +156,23 @@ def _table(
     predictions: Sequence[Prediction],
     truth: Mapping[str, Collection[str]],
     before: Mapping[str, Prediction],
+    landmarks: Mapping[str, Landmark],
+    names: Mapping[str, str],
 ) -> pa.Table:
     rows = []
     for one in predictions:
+        landmark = landmarks.get(one.landmark_id or "") or Landmark("")
         shown = truth.get(one.image_id, ())
         old = before.get(one.image_id)
         rows.append(
             {
                 "image_id": one.image_id,
                 "landmark_id": one.landmark_id,
+                "landmark_name": names.get(one.landmark_id or "") or landmark.name or None,
+                "category": landmark.category or None,
+                "latitude": landmark.latitude,
+                "longitude": landmark.longitude,
+                "landmark_url": landmark.url or None,
                 "confidence": None if one.landmark_id is None else float(one.confidence),
                 "truth": sorted(shown),
                 "is_right": one.landmark_id in shown if shown else None,
@@ -157,6 +185,11 @@ def _table(
                         "path": image.path,
                         "similarity": float(image.similarity),
                         "penalty": float(image.penalty),
+                        "author": image.author or None,
+                        "license": image.license or None,
+                        "source_url": image.source_url or None,
+                        "latitude": image.latitude,
+                        "longitude": image.longitude,
                     }
                     for image in one.evidence
                 ],

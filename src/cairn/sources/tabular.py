@@ -6,7 +6,6 @@ guessed is part of the result, to be shown to the person who asked.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +14,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from cairn.columns import NUMBERS, TEXTS, as_texts, read_table, rows_text
+from cairn.columns import NUMBERS, TEXTS, as_texts, filtered, read_table, rows_text
 from cairn.domain import ROLES
 from cairn.errors import CairnError, nearest
 from cairn.images import IMAGE_SUFFIXES
@@ -132,7 +131,7 @@ def read_contents(
         role_of = {}
         notes.append("no role column: labelled images are for training, others are non-landmarks")
     if "label_space" not in table.column_names:
-        table = table.append_column("label_space", pa.array([label_space] * table.num_rows))
+        table = table.append_column("label_space", pa.repeat(label_space, table.num_rows))
     try:
         manifest = Manifest(table, root)
     except CairnError as error:
@@ -210,7 +209,7 @@ def _with_roles(
     table: pa.Table, told: Mapping[str, str], path: Path
 ) -> tuple[pa.Table, dict[str, str]]:
     column = as_texts(table["role"], "role").fill_null("")
-    values = Counter(column.to_pylist())
+    values = {row["values"]: row["counts"] for row in pc.value_counts(column).to_pylist()}
     for value, role in told.items():
         if role not in (*ROLES, DROP):
             raise CairnError(f"unknown role {role!r}", todo=nearest(role, (*ROLES, DROP)))
@@ -230,7 +229,7 @@ def _with_roles(
         role_of[value] = meant
     index = table.column_names.index("role")
     table = table.set_column(index, "role", _replaced(column, role_of))
-    return table.filter(pc.not_equal(table["role"], DROP)), role_of
+    return filtered(table, pc.not_equal(table["role"], DROP)), role_of
 
 
 def _replaced(column: Any, new_of: Mapping[str, str]) -> Any:

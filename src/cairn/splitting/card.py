@@ -67,7 +67,7 @@ def render_card(facts: Mapping[str, Any], manifest: str, tail: str, left_out: st
         "",
         *_tail(facts),
         "",
-        f"![Landmarks by number of known photographs]({tail})",
+        f"![Landmarks ranked by photographs, before and after]({tail})",
         "",
         "## What hangs together",
         "",
@@ -111,10 +111,13 @@ def _tail(facts: Mapping[str, Any]) -> list[str]:
     before, after = (facts["landmarks_by_images"][when] for when in ("before", "after"))
     sizes = [*before, *(name for name in after if name not in before)]
     rows: list[Sequence[Any]] = [
-        (f"{name} photographs".replace("1 photographs", "1 photograph") if name == "1" else
-         f"{name} photographs", before.get(name, 0), after.get(name, 0))
+        (
+            f"{name.replace('>', 'more than ')} photograph{'s' * (name != '1')}",
+            before.get(name, 0),
+            after.get(name, 0),
+        )
         for name in sizes
-    ]  # fmt: skip
+    ]
     old, new = (facts["shares"][when] for when in ("before", "after"))
     for key in ("at most 2", "at most 5", "at most 10"):
         rows.append((f"*share with {key}*", f"{old[key]:.0%}", f"{new[key]:.0%}"))
@@ -128,6 +131,8 @@ def _groups(groups: Mapping[str, Any]) -> list[str]:
     looked = "Photographs were compared by their pixels." if groups["looked"] else (
         "**Photographs were not looked at**: copies in other bytes may stand on both sides."
     )  # fmt: skip
+    if not groups["complete"]:
+        looked += " So many are nearly alike that only those next to each other in order were."
     return [
         looked,
         "",

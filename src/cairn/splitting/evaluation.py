@@ -15,8 +15,8 @@ from cairn.splitting.sides import Side, gallery_role, kept_bank, read_bank, read
 from cairn.splitting.verify import verify_sides, verify_split
 
 REFUSED = (
-    "mend the split (`cairn data split` makes one, `cairn data verify` names every image), or "
-    "score it as it is with --allow-leaks"
+    "mend the split (`cairn data split` makes one, `cairn data verify --json` names every image), "
+    "or score it as it is with --allow-leaks"
 )
 """What to do about a leak."""
 

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from cairn.errors import CairnError
 
 SHOWN = 5
-"""Examples that a finding keeps."""
+"""Examples that are shown, and that a finding keeps unless more are asked for."""
 
 
 @dataclass(frozen=True)
@@ -31,10 +31,11 @@ class Finding:
     examples: tuple[tuple[str, str], ...] = ()
 
     def shown(self) -> str:
-        """Return the examples in words."""
-        pairs = (f"{a!r} and {b!r}" if b else repr(a) for a, b in self.examples)
-        more = f" and {self.count - len(self.examples):,} more"
-        return ", ".join(pairs) + (more if self.count > len(self.examples) else "")
+        """Return the first examples in words."""
+        first = self.examples[:SHOWN]
+        pairs = (f"{a!r} and {b!r}" if b else repr(a) for a, b in first)
+        more = f" and {self.count - len(first):,} more"
+        return ", ".join(pairs) + (more if self.count > len(first) else "")
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON values."""

@@ -25,7 +25,7 @@ import pyarrow.compute as pc
 from cairn.domain import Int64
 from cairn.errors import CairnError, nearest
 from cairn.groups import components
-from cairn.inspection.duplicates import near_duplicate_groups
+from cairn.inspection.duplicates import find_duplicates
 from cairn.inspection.look import Looks
 from cairn.manifest import Manifest
 from cairn.splitting.names import coded
@@ -47,12 +47,15 @@ class LeakGroups:
         groups: (N,) the same through copies and columns.
         bonds: Kind of bond -> the rows that it bonds to others, in the order looked for.
         looked: Whether pixels were compared.
+        complete: Whether every pair of like pixels was, and not only those next to each other in
+            order because there were too many.
     """
 
     copies: Int64
     groups: Int64
     bonds: Mapping[str, int]
     looked: bool
+    complete: bool = True
 
 
 def leak_groups(
@@ -82,18 +85,24 @@ def leak_groups(
     sums = sums_of(manifest)
     if sums is not None:
         add("the same sha256", _equal(sums))
+    complete = True
     if looks is not None:
-        add("the same picture", _equal(pictures(looks)))
+        same, complete = pictures(looks)
+        add("the same picture", _equal(same))
     copies = components(count, np.concatenate(first), np.concatenate(second))
     for column in columns:
         add(f"the same {column}", _equal(bond_values(manifest, column)))
     groups = components(count, np.concatenate(first), np.concatenate(second))
-    return LeakGroups(copies, groups, bonds, looks is not None)
+    return LeakGroups(copies, groups, bonds, looks is not None, complete)
 
 
-def pictures(looks: Looks) -> Any:
-    """Return (N,) texts that are equal where photographs show the same picture, copies chained."""
-    return pa.array(near_duplicate_groups(looks)).cast(pa.string())
+def pictures(looks: Looks) -> tuple[Any, bool]:
+    """Return (N,) texts that are equal where photographs show the same picture, copies chained.
+
+    And whether every pair was compared (`cairn.inspection.duplicates.Duplicates.is_complete`).
+    """
+    found = find_duplicates(looks)
+    return pa.array(found.groups).cast(pa.string()), found.is_complete
 
 
 def _equal(texts: Any) -> tuple[Int64, Int64]:

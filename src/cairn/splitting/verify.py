@@ -10,7 +10,6 @@ turned or strongly cropped.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from cairn.domain import Int64
 from cairn.inspection.look import Looks
 from cairn.manifest import Manifest
 from cairn.progress import track
@@ -31,7 +29,7 @@ from cairn.splitting.split import PART_COLUMN, ROLE_OF, TRUTH_COLUMN
 _WORDS = {
     "same-id": "whose id stands in",
     "same-path": "that are files of",
-    "same-file": "that are, by another name or a link, files of",
+    "same-file": "that are, under whatever name or link, files of",
     "same-sha256": "with the bytes of an image in",
     "same-group": "of a group that is also in",
     "same-picture": "that are the same picture as one in",
@@ -44,6 +42,7 @@ def verify_split(
     columns: Sequence[str] = (),
     looks: Looks | None = None,
     files: bool = False,
+    shown: int = SHOWN,
 ) -> Verification:
     """Return what a check of a manifest's parts finds.
 
@@ -53,6 +52,7 @@ def verify_split(
             the groups that the manifest records.
         looks: What was seen in the photographs, in the manifest's order.
         files: Ask the disk which paths are one file; those that are missing are counted.
+        shown: Examples of each finding.
 
     Raises:
         CairnError: A column to bond by is missing.
@@ -69,18 +69,24 @@ def verify_split(
         sums_of(manifest),
     )
     findings: list[Finding] = []
-    checked, missed = ["paths"], []
+    checked, missed = ["files" if files else "paths"], []
 
     def compare(kind: str, values: Any) -> None:
         asked = pc.unique(_some(values.filter(query)))
         met = pc.is_in(values, asked)
         for name, mask in others.items():
             if pc.any(pc.and_(met, mask)).as_py():
-                findings.extend(_met(kind, ids, values, query, mask, name))
-        if kind != "same-path" and {"train", "gallery"} <= set(pc.unique(roles).to_pylist()):
-            findings.extend(_between(kind, ids, values, roles))
+                findings.extend(_met(kind, ids, values, query, mask, name, shown))
+        if not kind.endswith(("path", "file")) and {"train", "gallery"} <= set(
+            pc.unique(roles).to_pylist()
+        ):
+            findings.extend(_between(kind, ids, values, roles, shown))
 
-    compare("same-path", paths)
+    if files:
+        paths, missing = _file_numbers(manifest.paths, paths)
+        if missing:
+            missed.append(f"links of {missing:,} files that are not there")
+    compare("same-file" if files else "same-path", paths)
     if sums is None:
         missed.append("sha256: the manifest states none")
     else:
@@ -92,20 +98,17 @@ def verify_split(
     for column in columns:
         compare("same-group", bond_values(manifest, column))
         checked.append(column)
-    if files and looks is None:
-        numbers, missing = _file_numbers(manifest.paths)
-        compare("same-file", numbers)
-        checked.append("links")
-        if missing:
-            missed.append(f"links of {missing:,} files that are not there")
     if looks is None:
         missed.append("copies in other bytes: photographs were not looked at")
     else:
-        compare("same-picture", pictures(looks))
+        same, complete = pictures(looks)
+        compare("same-picture", same)
         checked.append("pictures")
+        if not complete:
+            missed.append("some pairs of pictures, of which too many are nearly alike")
         if looks.reasons:
             missed.append(f"pixels of {len(looks.reasons):,} unreadable photographs")
-    findings += _truths(manifest, query, known)
+    findings += _truths(manifest, query, known, shown)
     return Verification(tuple(findings), tuple(checked), tuple(missed)).joined(())
 
 
@@ -135,33 +138,43 @@ def verify_sides(queries: Side, others: Sequence[Side]) -> Verification:
     return Verification(tuple(findings), tuple(checked)).joined(())
 
 
-def _met(kind: str, ids: Any, values: Any, query: Any, other: Any, name: str) -> list[Finding]:
+def _met(
+    kind: str, ids: Any, values: Any, query: Any, other: Any, name: str, shown: int
+) -> list[Finding]:
     """Return the finding, if any, that queries share a value with the images of ``other``."""
-    return _matched(
-        kind, ids.filter(query), values.filter(query), ids.filter(other), values.filter(other), name
+    mine, theirs = (
+        (ids.filter(query), values.filter(query)),
+        (ids.filter(other), values.filter(other)),
     )
+    return _matched(kind, *mine, *theirs, name, shown)
 
 
 def _matched(
-    kind: str, ids: Any, values: Any, other_ids: Any, other_values: Any, name: str
+    kind: str,
+    ids: Any,
+    values: Any,
+    other_ids: Any,
+    other_values: Any,
+    name: str,
+    shown: int = SHOWN,
 ) -> list[Finding]:
     asked = pc.unique(_some(values))
     shared = pc.unique(other_values.filter(pc.is_in(other_values, asked)))
     if not len(_some(shared)):
         return []
-    rows = _rows_of(values, _some(shared))
-    count = len(rows)
-    examples = []
-    for row in rows[:SHOWN].tolist():
-        meets = other_ids[pc.index(other_values, values[row]).as_py()].as_py()
-        examples.append((ids[row].as_py(), "" if meets == ids[row].as_py() else meets))
-    return [Finding(kind, "leak", _sentence(kind, count, name), count, tuple(examples))]
+    rows = np.flatnonzero(pc.is_in(values, _some(shared)).to_numpy(zero_copy_only=False))
+    some = pa.array(rows[:shown])
+    mine = ids.take(some)
+    theirs = other_ids.take(pc.index_in(values.take(some), other_values))
+    pairs = zip(mine.to_pylist(), theirs.to_pylist(), strict=True)
+    examples = tuple((one, "" if other == one else other) for one, other in pairs)
+    return [Finding(kind, "leak", _sentence(kind, len(rows), name), len(rows), examples)]
 
 
-def _between(kind: str, ids: Any, values: Any, roles: Any) -> list[Finding]:
+def _between(kind: str, ids: Any, values: Any, roles: Any, shown: int) -> list[Finding]:
     """Return a note where images of a gallery of its own were trained on."""
     gallery, train = pc.equal(roles, "gallery"), pc.equal(roles, "train")
-    found = _met(kind, ids, values, gallery, train, "the training")
+    found = _met(kind, ids, values, gallery, train, "the training", shown)
     return [
         Finding(
             "trained-on",
@@ -178,7 +191,7 @@ def _sentence(kind: str, count: int, name: str) -> str:
     return f"Queries {_WORDS[kind]} {name}: {count:,}."
 
 
-def _truths(manifest: Manifest, query: Any, known: Any) -> list[Finding]:
+def _truths(manifest: Manifest, query: Any, known: Any, shown: int) -> list[Finding]:
     """Return what is wrong with what the rows say of themselves."""
     table = manifest.table
     ids = table["image_id"].combine_chunks()
@@ -186,7 +199,7 @@ def _truths(manifest: Manifest, query: Any, known: Any) -> list[Finding]:
     findings = []
     if PART_COLUMN in table.column_names:
         parts = table[PART_COLUMN].combine_chunks().cast(pa.string())
-        findings += _parts(ids, landmarks, parts, table, known)
+        findings += _parts(ids, landmarks, parts, table, known, shown)
     if pc.any(known).as_py():
         reference = landmarks.filter(pc.equal(table["role"], gallery_role(manifest)))
         asked = pc.and_(query, pc.not_equal(landmarks, ""))
@@ -194,54 +207,53 @@ def _truths(manifest: Manifest, query: Any, known: Any) -> list[Finding]:
         findings += _wrong(
             "unanswerable", "note", ids, lost,
             "show a landmark that is not recognized against, so that no answer can be right",
+            shown,
         )  # fmt: skip
     return findings
 
 
-def _parts(ids: Any, landmarks: Any, parts: Any, table: Any, known: Any) -> list[Finding]:
+def _parts(
+    ids: Any, landmarks: Any, parts: Any, table: Any, known: Any, shown: int
+) -> list[Finding]:
     roles = table["role"].combine_chunks()
     due = pa.array(list(ROLE_OF.values())).take(pc.index_in(parts, pa.array(list(ROLE_OF))))
     wrong = pc.fill_null(pc.not_equal(roles, due), True)
-    findings = _wrong("part", "leak", ids, wrong, "have a part that their role contradicts")
+    findings = _wrong("part", "leak", ids, wrong, "have a part that their role contradicts", shown)
     unseen = pc.fill_null(pc.equal(parts, "query-unseen"), False)
     named = pc.and_(
         pc.is_in(parts, pa.array(["query-unseen", "query-nonlandmark"])),
         pc.not_equal(landmarks, ""),
     )
     text = "are said to show no known landmark, and name one"
-    findings += _wrong("unseen-named", "leak", ids, named, text)
+    findings += _wrong("unseen-named", "leak", ids, named, text, shown)
     if TRUTH_COLUMN in table.column_names:
         truths = table[TRUTH_COLUMN].combine_chunks().cast(pa.string())
         seen = pc.is_in(truths, pc.unique(landmarks.filter(known)))
         text = "show an unseen landmark that is among the known ones"
-        findings += _wrong("unseen-known", "leak", ids, pc.and_(unseen, seen), text)
+        findings += _wrong("unseen-known", "leak", ids, pc.and_(unseen, seen), text, shown)
     return findings
 
 
-def _wrong(kind: str, severity: Any, ids: Any, mask: Any, text: str) -> list[Finding]:
+def _wrong(kind: str, severity: Any, ids: Any, mask: Any, text: str, shown: int) -> list[Finding]:
     count = pc.sum(mask).as_py() or 0
     if not count:
         return []
-    examples = tuple((one, "") for one in ids.filter(mask)[:SHOWN].to_pylist())
+    examples = tuple((one, "") for one in ids.filter(mask)[:shown].to_pylist())
     return [Finding(kind, severity, f"Images that {text}: {count:,}.", count, examples)]
 
 
-def _file_numbers(paths: Sequence[Path]) -> tuple[Any, int]:
-    """Return device and inode of each file, null where there is none, and their number."""
+def _file_numbers(files: Sequence[Path], names: Any) -> tuple[Any, int]:
+    """Return device and inode of each file, its name where it is missing, and how many are."""
     numbers: list[str | None] = []
-    for path in track(paths, "asking for files"):
+    for path in track(files, "asking for files"):
         try:
-            found = os.stat(path)  # noqa: PTH116 (millions of rows)
+            found = path.stat()
         except (OSError, ValueError):
             numbers.append(None)
         else:
             numbers.append(f"{found.st_dev}:{found.st_ino}")
-    return pa.array(numbers, pa.string()), sum(number is None for number in numbers)
-
-
-def _rows_of(values: Any, wanted: Any) -> Int64:
-    rows: Int64 = np.flatnonzero(pc.is_in(values, wanted).to_numpy(zero_copy_only=False))
-    return rows
+    known = pa.array(numbers, pa.string())
+    return pc.coalesce(known, names), known.null_count
 
 
 def _some(values: Any) -> Any:

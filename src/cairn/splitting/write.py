@@ -10,13 +10,12 @@ from typing import Any
 import numpy as np
 
 from cairn.domain import Int64
-from cairn.inspection.figures import landmarks_by_size
-from cairn.inspection.pictures import draw_ranks
 from cairn.manifest import Manifest
-from cairn.pages.drawing import drawing, save_png
+from cairn.metrics import SIZE_BINS, size_bins
 from cairn.runs import atomic_write, provenance, require_absent, write_json
 from cairn.splitting.card import render_card
 from cairn.splitting.findings import Verification
+from cairn.splitting.picture import draw_tail
 from cairn.splitting.split import GALLERY, PARTS, QUERY, REASONS, TRAIN, UNSEEN, SplitResult
 from cairn.splitting.tail import tail_of
 
@@ -55,9 +54,7 @@ def write_split(
     for place in (path, *beside.values()):
         require_absent(place)
     facts = _facts(result, verification, name)
-    known = _sizes(result, (TRAIN, GALLERY))
-    with drawing():
-        save_png(draw_ranks(np.sort(known)[::-1]), beside["tail"])
+    draw_tail(beside["tail"], _sizes_of(result.given), _sizes(result, (TRAIN, GALLERY)))
     _write_left_out(result, beside["left_out"])
     with atomic_write(beside["card"]) as temporary:
         card = render_card(facts, path.name, beside["tail"].name, beside["left_out"].name)
@@ -93,8 +90,8 @@ def _facts(result: SplitResult, verification: Verification, name: str) -> dict[s
         },
         "distractor_rate": result.distractor_rate,
         "landmarks_by_images": {
-            "before": landmarks_by_size(before.tolist()),
-            "after": landmarks_by_size(known.tolist()),
+            "before": _by_size(before),
+            "after": _by_size(known),
         },
         "shares": {"before": _shares(before), "after": _shares(known)},
         "groups": _groups(result),
@@ -126,6 +123,14 @@ def _num_new(result: SplitResult) -> int:
     return both - _num_landmarks(result, result.parts == TRAIN)
 
 
+def _by_size(sizes: Int64) -> dict[str, int]:
+    """Return the number of landmarks in each bin of sizes that reports use, up to the last used."""
+    found = np.bincount(size_bins(sizes), minlength=len(SIZE_BINS))[1:]
+    last = int(np.flatnonzero(found).max(initial=0))
+    names = [name for name, _ in SIZE_BINS[1:]]
+    return dict(zip(names[: last + 1], found[: last + 1].tolist(), strict=True))
+
+
 def _shares(sizes: Int64) -> dict[str, float]:
     count = max(len(sizes), 1)
     return {
@@ -148,6 +153,7 @@ def _groups(result: SplitResult) -> dict[str, Any]:
     return {
         "bonds": dict(result.groups.bonds),
         "looked": result.groups.looked,
+        "complete": result.groups.complete,
         "number": int(company.sum()),
         "images": int(sizes[company].sum()),
         "largest": int(sizes[company].max(initial=0)),

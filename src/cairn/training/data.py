@@ -7,7 +7,7 @@ may show any of them. N rows, L landmarks.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from cairn.config import Recipe
 from cairn.domain import Int64
 from cairn.errors import CairnError
 from cairn.manifest import Manifest
+from cairn.paths import Paths
 from cairn.validation import Split, checked_split
 
 
@@ -38,7 +39,7 @@ class Photographs:
         left_out: By manifest, how many of its photographs are held out by the validation.
     """
 
-    paths: list[Path]
+    paths: Sequence[Path]
     marks: list[str]
     landmarks: list[str]
     labels: Int64
@@ -83,7 +84,7 @@ def read_photographs(
             where="head.nonlandmark",
             todo="lower validation.nonlandmark_share, or add nonlandmark rows to the manifest",
         )
-    paths, marks = list(manifest.paths), list(manifest.landmark_ids)
+    paths, marks = [manifest.paths], list(manifest.landmark_ids)
     image_ids, sums = list(manifest.image_ids), _sums(manifest)
     held = (*split.queries, *split.nonlandmarks)
     held_ids, held_sums = {image_ids[row] for row in held}, {sums[row] for row in held} - {None}
@@ -99,8 +100,8 @@ def read_photographs(
         left_out[name] = len(chosen) - len(usable)
         if not usable:
             raise CairnError("no train row is left to learn from", where=name)
-        rows_of[name] = list(range(len(paths), len(paths) + len(usable)))
-        paths += [other.paths[row] for row in usable]
+        rows_of[name] = list(range(len(marks), len(marks) + len(usable)))
+        paths.append(other.paths.take(usable))
         marks += [other.landmark_ids[row] for row in usable]
         image_ids += [ids[row] for row in usable]
     names = [stage.data for stage in recipe.stages] or [None]
@@ -114,7 +115,7 @@ def read_photographs(
     counts = np.bincount([target for _, target in counted], minlength=len(landmarks))
     shown = tuple(np.array(sorted([*rows_of[name], *spare]), dtype=np.int64) for name in names)
     return Photographs(
-        paths=paths,
+        paths=Paths.joined(paths),
         marks=marks,
         landmarks=landmarks,
         labels=labels,

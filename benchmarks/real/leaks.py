@@ -8,7 +8,7 @@ that the first row says what the others should say.
 
 Where the photographs are not at hand it says so and ends well.
 
-    python benchmarks/leaks.py
+    python benchmarks/real/leaks.py
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ from cairn.splitting.names import draws
 from cairn.submission import solution_of
 from cairn.tables import EmbeddingTable
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 ROLES = {"nonlandmark_index": "nonlandmark", "nonlandmark_query": "query"}
 
 
