@@ -26,6 +26,7 @@ SMALL = {
     ],
     "cleaning.py": ["--landmarks", "8", "--epochs", "0", "--seeds", "1", "--resamples", "0"],
     "doctor.py": ["--images", "400", "--dimension", "16", "--peer-rows", "100"],
+    "scoring.py": ["--queries", "600", "--rounds", "1", "--peer-resamples", "2"],
     "split.py": ["--images", "2000", "--queries", "200"],
     "manifest.py": [
         *("--rows", "2000", "--landmarks", "50", "--repeats", "1"),
@@ -56,7 +57,10 @@ def test_no_benchmark_is_forgotten() -> None:
 
 @pytest.mark.parametrize(
     ("name", "option"),
-    [("photos.py", "--photos"), ("leaks.py", "--photos"), ("stages.py", "--embeddings")],
+    [
+        *((name, "--photos") for name in ("photos.py", "leaks.py", "calibration.py")),
+        ("stages.py", "--embeddings"),
+    ],
 )
 def test_real_photographs_are_missed_politely(name: str, option: str, tmp_path: Path) -> None:
     script = ROOT / "benchmarks" / "real" / name
