@@ -105,13 +105,13 @@ def years(manifest: Manifest) -> dict[str, int]:
 
 
 def coordinates(manifest: Manifest) -> NDArray[np.float64]:
-    """Return (M, 2) latitudes and longitudes of the images that have both, within their bounds."""
+    """Return (M, 2) latitudes and longitudes of the images that have both."""
     if not (has(manifest, "latitude") and has(manifest, "longitude")):
         return np.zeros((0, 2))
     places = np.stack(
         [np.asarray(manifest.table[name], np.float64) for name in ("latitude", "longitude")], axis=1
     )
-    return places[(np.abs(places) <= (90.0, 180.0)).all(axis=1)]
+    return places[np.isfinite(places).all(axis=1)]
 
 
 def _is_first(count: int, sharing: Sharing) -> NDArray[np.bool_]:
@@ -211,10 +211,8 @@ def _values(manifest: Manifest, name: str) -> dict[str, Any]:
 def _places(manifest: Manifest) -> Mapping[str, Any]:
     if not (has(manifest, "latitude") and has(manifest, "longitude")):
         return {}
-    both = pc.and_(manifest.table["latitude"].is_valid(), manifest.table["longitude"].is_valid())
-    stated = int(pc.sum(both).as_py() or 0)
     found = coordinates(manifest)
-    result: dict[str, Any] = {"num_images": len(found), "num_out_of_bounds": stated - len(found)}
+    result: dict[str, Any] = {"num_images": len(found)}
     if len(found):
         low, high = found.min(axis=0).tolist(), found.max(axis=0).tolist()
         result |= {"south_west": low, "north_east": high}

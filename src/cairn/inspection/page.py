@@ -251,11 +251,7 @@ def _sizes(report: Mapping[str, Any], drawn: Mapping[str, tuple[str, str]]) -> s
     )
     places = report["places"]
     if places:
-        said += f"<p>{places['num_images']:,} photographs have coordinates" + (
-            f", and {places['num_out_of_bounds']:,} more have impossible ones.</p>"
-            if places["num_out_of_bounds"]
-            else ".</p>"
-        )
+        said += f"<p>{places['num_images']:,} photographs have coordinates.</p>"
     return said + _plots(drawn, ("sizes", "aspects", "years")) + _plots(drawn, ("map",), wide=True)
 
 
