@@ -6,30 +6,14 @@ here threads work on a photograph each, without the interpreter's lock.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, TypeVar
-
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from cairn.compiled import compiled
 from cairn.domain import Float32
 
-Loop = TypeVar("Loop", bound=Callable[..., Any])
 
-
-def _compiled(loop: Loop) -> Loop:
-    options: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
-    try:
-        compiled: Loop = numba.njit(cache=True, **options)(loop)
-    except RuntimeError as error:  # no folder for the compiler's cache can be written
-        if "cannot cache" not in str(error):
-            raise
-        compiled = numba.njit(**options)(loop)
-    return compiled
-
-
-@_compiled
+@compiled
 def change_pixels(
     pixels_3SS: NDArray[np.uint8],
     change_K: Float32,

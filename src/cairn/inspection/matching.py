@@ -10,14 +10,11 @@ Legend of shapes: N photographs, U hashes that are compared, E pairs.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, TypeVar
-
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
-Loop = TypeVar("Loop", bound=Callable[..., Any])
+from cairn.compiled import compiled
+
 Rows = NDArray[np.int64]
 Words = NDArray[np.uint64]
 
@@ -27,18 +24,7 @@ _FLAT_VARIANCE = 9.0
 _MAX_TONE = 4.0
 
 
-def _compiled(loop: Loop) -> Loop:
-    options: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
-    try:
-        compiled: Loop = numba.njit(cache=True, **options)(loop)
-    except RuntimeError as error:  # no folder for the compiler's cache can be written
-        if "cannot cache" not in str(error):
-            raise
-        compiled = numba.njit(**options)(loop)
-    return compiled
-
-
-@_compiled
+@compiled
 def find_root(parents: Rows, row: int) -> int:
     """Return the row that ``row`` hangs together with in the end, and shorten the way to it."""
     while parents[row] != row:
@@ -47,7 +33,7 @@ def find_root(parents: Rows, row: int) -> int:
     return row
 
 
-@_compiled
+@compiled
 def join(parents: Rows, pairs_E2: Rows) -> NDArray[np.bool_]:
     """Let the higher root of each pair hang on the lower one; return which pairs did so."""
     needed = np.zeros(len(pairs_E2), np.bool_)
@@ -58,14 +44,14 @@ def join(parents: Rows, pairs_E2: Rows) -> NDArray[np.bool_]:
     return needed
 
 
-@_compiled
+@compiled
 def settle(parents: Rows) -> None:
     """Write every row's root in its place."""
     for row in range(len(parents)):
         parents[row] = parents[parents[row]]  # roots are lower, and settled
 
 
-@_compiled
+@compiled
 def is_same(sketches: NDArray[np.uint8], first: int, second: int, min_correlation: float) -> bool:
     """Return whether two rows of (N, 256) sketches agree: by tone where one is flat."""
     x, y = sketches[first], sketches[second]
@@ -87,7 +73,7 @@ def is_same(sketches: NDArray[np.uint8], first: int, second: int, min_correlatio
     return bool(covariance >= min_correlation * np.sqrt(variance_x * variance_y))
 
 
-@_compiled
+@compiled
 def _ones(word: np.uint64) -> np.uint64:
     word = word - ((word >> np.uint64(1)) & np.uint64(0x5555555555555555))
     word = (word & np.uint64(0x3333333333333333)) + (
@@ -97,7 +83,7 @@ def _ones(word: np.uint64) -> np.uint64:
     return (word * np.uint64(0x0101010101010101)) >> np.uint64(56)
 
 
-@_compiled
+@compiled
 def match_equal(
     high: Words,
     low: Words,
@@ -149,7 +135,7 @@ def match_equal(
     return count
 
 
-@_compiled
+@compiled
 def match_band(
     high: Words,
     low: Words,
@@ -227,7 +213,7 @@ def match_band(
     return count, given_up
 
 
-@_compiled
+@compiled
 def count_comparisons(starts: Rows, window: int) -> float:
     """Return how many pairs of hashes `match_band` compares with these buckets and this window."""
     total = 0.0
@@ -243,7 +229,7 @@ def count_comparisons(starts: Rows, window: int) -> float:
     return total
 
 
-@_compiled
+@compiled
 def toward(groups: Rows, links_E2: Rows, starts: Rows, order: Rows) -> Rows:
     """Return for each row the one that it was found equal to on the way to its group's first.
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from cairn.world.compiled import compiled
+from cairn.compiled import compiled
 
 NEAR = 0.15
 """Metres before the eye where the world begins."""

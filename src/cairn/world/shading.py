@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from cairn.world.compiled import compiled
+from cairn.compiled import compiled
 from cairn.world.layout import (
     AMBIENT,
     BALANCE,

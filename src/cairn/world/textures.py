@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from cairn.world.compiled import compiled
+from cairn.compiled import compiled
 
 
 @compiled

@@ -1,4 +1,4 @@
-"""The one way that kernels of the world are compiled: cached on disk, strict floating point."""
+"""How loops become machine code: cached on disk, strict floating point."""
 
 from __future__ import annotations
 

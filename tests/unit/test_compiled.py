@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from numba import njit
 
-from cairn.world import compiled as module
+from cairn import compiled as module
 
 
 def twice(x: int) -> int:
