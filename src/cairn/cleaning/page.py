@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from cairn.cleaning.rule import KINDS
-from cairn.pages import Section, Thumbnails, document
+from cairn.pages import Section, Thumbnails, document, id_html, name_html, terms_html, tiles_html
 
 TITLE = "Labels to look at"
 _BADGES = {"relabel": "wrong", "drop": "wrong", "leave bank": "wrong", "look": "look"}
@@ -96,12 +96,7 @@ def _tiles(report: Mapping[str, Any]) -> str:
     total = sum(shares.values())
     sure = "of all, of the kinds that can be told" if total else "none that could be told for sure"
     tiles.append(("Wrong labels", f"{total:.1%}" if total else "\u2013", sure))
-    entries = "".join(
-        f'<li><span class="name">{name}</span><span class="number">{value}</span>'
-        f'<span class="basis">{text}</span></li>'
-        for name, value, text in tiles
-    )
-    return f'<ul class="tiles">{entries}</ul>'
+    return tiles_html(tiles)
 
 
 def _list(text: str, cards: list[str], total: int) -> str:
@@ -140,17 +135,13 @@ def _photo(
     return thumbnails.figure(
         row[f"{before}path{behind}"] or None,
         alt=f"photograph {image_id}",
-        caption=f'{caption}<span class="id" title="{escape(image_id)}">'
-        f"<bdi>{escape(image_id)}</bdi></span>",
+        caption=f"{caption}{id_html(image_id)}",
         kind=kind,
     )
 
 
 def _name(landmark_id: str, names: Mapping[str, str]) -> str:
-    name = names.get(landmark_id)
-    if not name or name == landmark_id:
-        return escape(landmark_id)
-    return f"{escape(name)} ({escape(landmark_id)})"
+    return name_html(landmark_id, names.get(landmark_id))
 
 
 def _next() -> str:
@@ -184,5 +175,4 @@ def _terms(report: Mapping[str, Any]) -> str:
         "Model": report["model"],
         "Manifest": report["manifest"],
     }
-    entries = "".join(f"<dt>{escape(k)}</dt><dd>{escape(v)}</dd>" for k, v in terms.items())
-    return f"<dl>{entries}</dl>"
+    return terms_html(terms)

@@ -8,7 +8,7 @@ from html import escape
 from typing import Any
 
 from cairn.domain import Credit
-from cairn.pages import Thumbnails, credit_html, link
+from cairn.pages import Thumbnails, credit_html, id_html, link
 
 Row = Mapping[str, Any]
 
@@ -182,8 +182,7 @@ class Cards:
         return self.thumbnails.figure(
             path or None,
             alt=f"gallery photograph {image_id}",
-            caption=f'{caption}<span class="id" title="{escape(image_id)}">'
-            f"<bdi>{escape(image_id)}</bdi></span>"
+            caption=f"{caption}{id_html(image_id)}"
             + credit_html(self.credits.get(image_id, Credit())),
             kind=kind,
         )

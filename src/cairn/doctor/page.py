@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from html import escape
 from typing import Any
 
 from cairn.doctor.cards import Cards, command_html
 from cairn.domain import Credit
-from cairn.pages import Section, Thumbnails, document
+from cairn.pages import Section, Thumbnails, document, table_html, tiles_html
 
 TITLE = "Gallery checkup"
 _LISTS = {
@@ -101,12 +101,8 @@ def _tiles(checkup: Mapping[str, Any]) -> str:
         ("Redundant", counts["redundant"], f"{counts['redundant_copies']:,} are copies"),
         ("Single images", counts["singles"], "landmarks that nothing can confirm"),
     ]
-    entries = "".join(
-        f'<li><span class="name">{name}</span><span class="number">{_number(value)}</span>'
-        f'<span class="basis">{basis}</span></li>'
-        for name, value, basis in tiles
-    )
-    return f'<ul class="tiles" style="--least:150px">{entries}</ul>'
+    shown = ((name, _number(value), basis) for name, value, basis in tiles)
+    return tiles_html(shown, least_px=150)
 
 
 def _first(checkup: Mapping[str, Any]) -> str:
@@ -149,7 +145,7 @@ def _sizes(checkup: Mapping[str, Any]) -> str:
         (name.replace("-", "–").replace(">", "more than "), f"{count:,}", f"{count / total:.0%}")
         for name, count in checkup["landmarks_by_images"].items()
     ]
-    return _table("Landmarks by size", ("Images", "Landmarks", "Share"), rows)
+    return table_html("Landmarks by size", ("Images", "Landmarks", "Share"), rows)
 
 
 def _terms(checkup: Mapping[str, Any]) -> str:
@@ -177,7 +173,6 @@ def _terms(checkup: Mapping[str, Any]) -> str:
         "Model": f"{checkup['gallery']['fingerprint']}, {checkup['gallery']['dimension']} "
         "dimensions.",
     }
-    entries = "".join(f"<dt>{escape(k)}</dt><dd>{escape(v)}</dd>" for k, v in terms.items())
     rows = [
         (
             f"{row['threshold']:g}",
@@ -187,8 +182,8 @@ def _terms(checkup: Mapping[str, Any]) -> str:
         for row in checkup["near_counts"]
     ]
     heads = ("Similarity", "Of the same landmark", "Of another landmark")
-    table = _table("Images with an image as alike or more", heads, rows)
-    return f"<dl>{entries}</dl><h3>Images that have one as alike, or more</h3>{table}"
+    table = table_html("Images with an image as alike or more", heads, rows)
+    return f"{terms_html(terms)}<h3>Images that have one as alike, or more</h3>{table}"
 
 
 def _crowded(checkup: Mapping[str, Any]) -> str:
@@ -198,20 +193,6 @@ def _crowded(checkup: Mapping[str, Any]) -> str:
     return (
         f" {count:,} images have so many that all their nearest ones are: pairs may have been "
         "missed there (--num-neighbors)."
-    )
-
-
-def _table(label: str, heads: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
-    head = "".join(f'<th scope="col">{escape(name)}</th>' for name in heads)
-    body = "".join(
-        f'<tr><th scope="row">{escape(row[0])}</th>'
-        + "".join(f"<td>{escape(cell)}</td>" for cell in row[1:])
-        + "</tr>"
-        for row in rows
-    )
-    return (
-        f'<div class="scroll" role="region" aria-label="{escape(label)}" tabindex="0"><table>'
-        f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
     )
 
 

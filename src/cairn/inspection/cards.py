@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from html import escape
 
 import numpy as np
 
@@ -12,7 +11,7 @@ from cairn.domain import ROLES
 from cairn.inspection.look import Looks
 from cairn.inspection.sharing import Ints, Sharing, example
 from cairn.manifest import Manifest
-from cairn.pages import Thumbnails
+from cairn.pages import Thumbnails, id_html, name_html
 
 _SHOWN = 4
 _SAID_ROLES = {"nonlandmark": "non-landmarks", "query": "queries"}
@@ -58,10 +57,7 @@ class Cards:
         """Return what people call a landmark, with its id where that differs, as HTML."""
         if not landmark_id:
             return "no landmark"
-        name = self.manifest.landmark_names.get(landmark_id)
-        if not name or name == landmark_id:
-            return escape(landmark_id)
-        return f"{escape(name)} ({escape(landmark_id)})"
+        return name_html(landmark_id, self.manifest.landmark_names.get(landmark_id))
 
     def _card(self, group: int, kinds: Ints | None) -> str:
         members = self.sharing.members(group)
@@ -100,7 +96,6 @@ class Cards:
         return self.thumbnails.figure(
             self.manifest.table["path"][row].as_py(),
             alt=f"{role} photograph {image_id}",
-            caption=f'{caption}<span class="id" title="{escape(image_id)}"><bdi>'
-            f"{escape(image_id)}</bdi></span>{width} × {height}",
+            caption=f"{caption}{id_html(image_id)}{width} × {height}",
             kind="query" if role == "query" else "one",
         )

@@ -13,7 +13,7 @@ from cairn.inspection.figures import KIND_COLUMN
 from cairn.inspection.look import Looks
 from cairn.inspection.sharing import Sharing
 from cairn.manifest import Manifest
-from cairn.pages import Section, Thumbnails, document
+from cairn.pages import Section, Thumbnails, document, table_html, terms_html, tiles_html
 
 TITLE = "What is in this data"
 _MOST_CARDS, _MOST_ROWS, _MOST_BARS = 12, 50, 12
@@ -87,12 +87,8 @@ def _tiles(report: Mapping[str, Any]) -> str:
             f"of {report['num_gallery_landmarks']:,} landmarks to recognize",
         ),
     ]
-    entries = "".join(
-        f'<li><span class="name">{name}</span><span class="number">{value:,}</span>'
-        f'<span class="basis">{basis}</span></li>'
-        for name, value, basis in tiles
-    )
-    return f'<ul class="tiles" style="--least:150px">{entries}</ul>'
+    shown = ((name, f"{value:,}", basis) for name, value, basis in tiles)
+    return tiles_html(shown, least_px=150)
 
 
 def _first(report: Mapping[str, Any]) -> str:
@@ -117,8 +113,8 @@ def _unreadable(report: Mapping[str, Any], manifest: Manifest, looks: Looks) -> 
         paths = manifest.table["path"]
         rows = [(paths[row].as_py(), looks.reasons[row].reason) for row in shown]
         parts = [
-            _table("Reasons", ("Reason", "Files"), counts),
-            _table("Unreadable files", ("File", "Reason"), rows),
+            table_html("Reasons", ("Reason", "Files"), counts),
+            table_html("Unreadable files", ("File", "Reason"), rows),
             _more(len(shown), report["num_unreadable"], "files", "unreadable.csv"),
         ]
     for name, said in (
@@ -142,7 +138,7 @@ def _leaks(report: Mapping[str, Any], sharing: Sharing, cards: Cards) -> str:
             for one in report["shared_by_roles"]
         ]
         heads = ("Roles", "Pictures in both", "Images of the first", "Images of the second")
-        parts.append(_table("Pictures that roles share", heads, rows))
+        parts.append(table_html("Pictures that roles share", heads, rows))
     leaks = np.flatnonzero(sharing.leaks)
     if len(leaks):
         parts = [
@@ -165,7 +161,7 @@ def _labels(report: Mapping[str, Any], sharing: Sharing, cards: Cards) -> str:
         (*(name or "no landmark" for name in one["landmarks"]), f"{one['num_pictures']:,}")
         for one in report["shared_by_landmarks"][:_MOST_BARS]
     ]
-    table = _table("Landmarks that share pictures", ("Landmark", "Landmark", "Pictures"), rows)
+    table = table_html("Landmarks that share pictures", ("Landmark", "Landmark", "Pictures"), rows)
     return (
         "<p>The same picture is said to show two landmarks, or one and none. One label is wrong, "
         "or the two landmarks are one.</p>"
@@ -203,7 +199,7 @@ def _landmarks(report: Mapping[str, Any], drawn: Mapping[str, tuple[str, str]]) 
         f"<p>The largest landmark has {report['most_images_of_a_landmark']:,} images, the middle "
         f"one {report['median_images_per_landmark']:,}. Of all images, {top} of the landmarks.</p>"
         + _plots(drawn, ("landmarks", "ranks"))
-        + _table("Landmarks by size", ("Images", "Landmarks", "Share"), rows)
+        + table_html("Landmarks by size", ("Images", "Landmarks", "Share"), rows)
     )
 
 
@@ -290,8 +286,7 @@ def _terms(report: Mapping[str, Any]) -> str:
         + f"; {looked['num_recalled']:,} had been looked at before. Groups took "
         f"{report['seconds_of_grouping']:,.0f} s.",
     }  # fmt: skip
-    entries = "".join(f"<dt>{escape(k)}</dt><dd>{escape(v)}</dd>" for k, v in terms.items())
-    return f"<dl>{entries}</dl>"
+    return terms_html(terms)
 
 
 def _bytes(count: int) -> str:
@@ -302,17 +297,3 @@ def _more(shown: int, total: int, what: str, file: str) -> str:
     if total <= shown:
         return f'<p class="note">The table is {file}.</p>'
     return f'<p class="note">The first {shown:,} of {total:,} {what}; all are in {file}.</p>'
-
-
-def _table(label: str, heads: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
-    head = "".join(f'<th scope="col">{escape(name)}</th>' for name in heads)
-    body = "".join(
-        f'<tr><th scope="row">{escape(row[0])}</th>'
-        + "".join(f"<td>{escape(cell)}</td>" for cell in row[1:])
-        + "</tr>"
-        for row in rows
-    )
-    return (
-        f'<div class="scroll" role="region" aria-label="{escape(label)}" tabindex="0"><table>'
-        f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
-    )

@@ -8,7 +8,7 @@ from html import escape
 
 from cairn.bootstrap import Interval
 from cairn.metrics import Ranking
-from cairn.pages import document
+from cairn.pages import document, terms_html
 from cairn.report import plots
 from cairn.report.cases import Cases, PickedImage
 from cairn.report.photographs import Photographs
@@ -205,8 +205,7 @@ class Page:
         if unreadable := self.photographs.thumbnails.unreadable:
             some = "; ".join(f"{path} ({why})" for path, why in list(unreadable.items())[:5])
             terms["Unreadable"] = f"{len(unreadable)} photographs could not be shown: {some}"
-        rows = "".join(f"<dt>{escape(k)}</dt><dd>{escape(v)}</dd>" for k, v in terms.items())
-        return f"<dl>{rows}</dl>"
+        return terms_html(terms)
 
 
 def _cell(entry: SizeBin, old: SizeBin | None, key: str) -> str:
