@@ -8,7 +8,7 @@ from typing import Any
 
 from cairn.doctor.cards import Cards, command_html
 from cairn.domain import Credit
-from cairn.pages import Section, Thumbnails, document, table_html, tiles_html
+from cairn.pages import Section, Thumbnails, document, table_html, terms_html, tiles_html
 
 TITLE = "Gallery checkup"
 _LISTS = {
