@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from cairn.cli.embed import Device
+from cairn.cli.manifests import free
 from cairn.cli.output import Json, emit
 
 
@@ -59,7 +60,8 @@ def apply(
     suggestions: Annotated[Path, typer.Argument(help="The folder that `cairn data clean` wrote.")],
     manifest: Annotated[Path, typer.Argument(help="The manifest that was cleaned.")],
     output: Annotated[
-        Path, typer.Option("--output", "-o", help="The new manifest: .parquet or .csv.")
+        Path,
+        typer.Option("--output", "-o", help="The new manifest: .parquet or .csv.", callback=free),
     ],
     kinds: Annotated[
         str, typer.Option(help="Also apply, without a yes: relabel, drop, 'leave bank'.")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from cairn.cli.manifests import free
 from cairn.cli.output import Json, emit
 
 if TYPE_CHECKING:
@@ -35,7 +36,10 @@ Earlier = Annotated[
 def split(
     manifest: Annotated[Path, typer.Argument(help="Labelled images, and images of no landmark.")],
     output: Annotated[
-        Path, typer.Option("--output", "-o", help="The manifest to write; its card goes beside it.")
+        Path,
+        typer.Option(
+            "--output", "-o", help="The manifest to write; its card goes beside it.", callback=free
+        ),
     ],
     unseen: Annotated[
         float | None, typer.Option(help="Landmarks nobody knows: a share, or a number; 0.1.")
@@ -84,7 +88,7 @@ def split(
     given = {name: value for name, value in wishes.items() if value is not None}
     wanted = SplitSettings(**given, seed=seed).changed(settings or ())
     tail_of(wanted.tail)  # a wrong one is told before the photographs are looked at
-    for path in (output, *companions(output).values()):
+    for path in companions(output).values():
         require_absent(path)
     images = Manifest.read(manifest)
     partial = output.with_name(f"{output.name}.partial")

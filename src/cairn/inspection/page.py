@@ -220,10 +220,8 @@ def _values(report: Mapping[str, Any]) -> str:
         if values["num_absent"]:
             counts["not stated"] = values["num_absent"]
         parts.append(f"<div><h3>{title}</h3>{_bars(counts, values['num_images'])}</div>")
-    said = "".join(
-        f"<p>The manifest has no column <code>{name}</code>.</p>"
-        for name in report["absent_columns"]
-    )
+    absent = " or ".join(f"<code>{name}</code>" for name in report["absent_columns"])
+    said = f"<p>The manifest has no column {absent}.</p>" if absent else ""
     return f'<div class="plots">{"".join(parts)}</div>{said}'
 
 

@@ -155,10 +155,13 @@ def _megapixels(values: NDArray[np.float64]) -> Figure:
     edges = np.geomspace(low / 1.05, high * 1.05, 41)
     _histogram(axes, np.clip(values, low, high), edges)
     axes.set_xscale("log")
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+    from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
-    subs = (1.0, 2.0, 5.0) if high / low < 200 else (1.0,)
-    axes.xaxis.set_major_locator(LogLocator(subs=subs))
+    if high / low < 5:  # too narrow for steps of 1, 2, 5: the log locator would crowd them
+        axes.xaxis.set_major_locator(MaxNLocator(4))
+    else:
+        subs = (1.0, 2.0, 5.0) if high / low < 200 else (1.0,)
+        axes.xaxis.set_major_locator(LogLocator(subs=subs))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set_xlabel("megapixels")
