@@ -12,10 +12,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from PIL import Image
 
 from cairn.config import Recipe
+from cairn.domain import Float32, Neighbors
 from cairn.manifest import Manifest
+from cairn.rerank import Context, GallerySide, HeadVectors, Picks, QuerySide
 from cairn.state import state_path
 
 # numba renews what it compiled when the file of a loop changes, not when one that it calls does.
@@ -143,3 +146,54 @@ def slow_exact(monkeypatch: pytest.MonkeyPatch) -> None:
         self.trials = [self.exact]
 
     monkeypatch.setattr(tuning._Contest, "__init__", slowed)
+
+
+@pytest.fixture(scope="session")
+def asked() -> tuple[Neighbors, Context]:
+    """Hits of 12 queries in a gallery of 60 rows and 15 landmarks, and all that stages may need.
+
+    Similarities are rounded, so that some are equal; one query has fewer hits than others, one has
+    none, and one fewer non-landmarks.
+    """
+    rng = np.random.default_rng(3)
+
+    def units(rows: NDArray[Any]) -> Float32:
+        return np.asarray(rows / np.linalg.norm(rows, axis=1, keepdims=True), np.float32)
+
+    landmarks = np.sort(rng.integers(15, size=60))
+    landmarks[:15] = np.arange(15)
+    centres = rng.standard_normal((15, 8))
+    gallery = units(centres[landmarks] + 0.6 * rng.standard_normal((60, 8)))
+    queries = units(centres[rng.integers(15, size=12)] + 0.6 * rng.standard_normal((12, 8)))
+    bank = units(rng.standard_normal((40, 8)))
+
+    def nearest(rows: Float32, others: Float32, k: int, *, skip: bool = False) -> Neighbors:
+        alike = np.round(rows @ others.T, 2)
+        if skip:
+            np.fill_diagonal(alike, -np.inf)
+        order = np.argsort(-alike, axis=1, kind="stable")[:, :k]
+        return Neighbors(order, np.take_along_axis(alike, order, axis=1))
+
+    found = nearest(queries, gallery, 20)
+    found.indices[4, 7:], found.similarities[4, 7:] = -1, -np.inf
+    found.indices[5], found.similarities[5] = -1, -np.inf
+    to_bank = nearest(queries, bank, 12).similarities
+    to_bank[3, 2:] = -np.inf
+    counts = rng.integers(0, 9, size=(12, 60))
+    context = Context(
+        GallerySide(
+            landmarks=landmarks.astype(np.int64),
+            picks=Picks.of(nearest(bank, gallery, 4), 60),
+            to_bank=nearest(gallery, bank, 6).similarities,
+            vectors=gallery,
+            neighbors=nearest(gallery, gallery, 12, skip=True),
+            search=lambda vectors, k: nearest(vectors, gallery, k),
+        ),
+        QuerySide(
+            vectors=queries,
+            to_bank=to_bank,
+            head=HeadVectors(queries, units(centres)),
+            inliers=lambda query, row: int(counts[query, row]) * 15,
+        ),
+    )
+    return found, context

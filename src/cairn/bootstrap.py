@@ -59,6 +59,7 @@ def bootstrap(
     *,
     rng: np.random.Generator,
     num_resamples: int = NUM_RESAMPLES,
+    sizes: Int64 | None = None,
 ) -> Float64:
     """Return (B, S) the statistic on ``num_resamples`` resamples of the queries.
 
@@ -70,6 +71,8 @@ def bootstrap(
         strata: (Q,) integers; queries are exchanged within equal ones only.
         rng: Where the draws come from.
         num_resamples: B; 0 returns an empty table.
+        sizes: (Q,) how many exchangeable queries each entry stands for; one by default. The
+            statistic gets how many of them were drawn.
     """
     if num_resamples < 0:
         raise CairnError("the number of resamples must not be negative", where=num_resamples)
@@ -79,7 +82,7 @@ def bootstrap(
     counts = np.zeros(len(strata), dtype=np.int64)
     for row in range(num_resamples):
         for members in groups:
-            counts[members] = _draw(len(members), rng)
+            counts[members] = _draw(len(members), rng, None if sizes is None else sizes[members])
         samples[row] = statistic(counts)
     return samples
 
@@ -170,5 +173,8 @@ def _members(strata: Int64) -> list[Int64]:
     return [np.flatnonzero(strata == stratum) for stratum in np.unique(strata)]
 
 
-def _draw(size: int, rng: np.random.Generator) -> Int64:
+def _draw(size: int, rng: np.random.Generator, sizes: Int64 | None = None) -> Int64:
+    if sizes is not None and int(sizes.max()) > 1:
+        total = int(sizes.sum())
+        return rng.multinomial(total, sizes / total).astype(np.int64)
     return np.bincount(rng.integers(0, size, size), minlength=size).astype(np.int64)

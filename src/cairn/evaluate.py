@@ -67,44 +67,56 @@ def evaluate(
         predictions = {i: answer for i, answer in predictions.items() if i not in dropped}
         before = before and {i: answer for i, answer in before.items() if i not in dropped}
         truth = labelled
-    bins = _bins(truth, gallery_counts)
-    after = _Measured(predictions, truth, bins, retrieval)
-    earlier = None if before is None else _Measured(before, truth, bins, retrieval_before)
+    ranking = metrics.rank(predictions, truth)
+    bins = _bins(ranking.image_ids, truth, gallery_counts)
+    after = _Measured(ranking, bins, _precisions(ranking, retrieval))
+    earlier = None
+    if before is not None:
+        old = metrics.rank(before, truth)
+        earlier = _Measured(old, bins, _precisions(old, retrieval_before))
 
-    def statistic(weights: Int64 | None) -> Float64:
-        values = after.measure(weights)
-        return values if earlier is None else np.concatenate([values, earlier.measure(weights)])
-
-    rng = np.random.default_rng(seed)
-    values = statistic(None)
-    samples = bootstrap(statistic, bins, rng=rng, num_resamples=num_resamples)
+    sets = [after] if earlier is None else [after, earlier]
+    values = np.concatenate([one.measure(None) for one in sets])
+    samples = _samples(sets, num_resamples, seed) if num_resamples else np.empty((0, len(values)))
     width = after.width
     report = _report(after, values[:width], samples[:, :width], truth, gallery_counts)
     if earlier is None:
         return report
-    old = _report(earlier, values[width:], samples[:, width:], truth, gallery_counts)
+    told = _report(earlier, values[width:], samples[:, width:], truth, gallery_counts)
     change = intervals(values[:width] - values[width:], samples[:, :width] - samples[:, width:])
     named = {name: one for name, one in zip(SCORES, change, strict=False) if one is not None}
-    return replace(report, before=old, change=named)
+    return replace(report, before=told, change=named)
 
 
 class _Measured:
     """One prediction set judged, with what every resample shares computed once."""
 
-    def __init__(
-        self,
-        predictions: Mapping[str, tuple[str, float] | None],
-        truth: Mapping[str, Collection[str]],
-        bins: Int64,
-        retrieval: Retrieval | None,
-    ) -> None:
-        self.ranking = metrics.rank(predictions, truth)
+    def __init__(self, ranking: metrics.Ranking, bins: Int64, precisions: Float64) -> None:
+        self.ranking = ranking
         self.minus = self.ranking.among(self.ranking.labelled)
         self.level: Int64 = np.unique(self.ranking.scores, return_inverse=True)[1]
         self.bins = bins
         self.known = np.flatnonzero(self.ranking.labelled)
-        self.precisions = _precisions(self.ranking, retrieval)
+        self.precisions = precisions
         self.width = len(SCORES) + len(BIN_SCORES) * len(SIZE_BINS)
+
+    def places(self) -> Int64:
+        """Return (Q,) numbers that are equal for non-landmarks which no score tells apart.
+
+        Those are: between the same two landmark queries in the ranking, and as sure as, or less
+        sure than, the same ones (at equal scores ids decide the rank, but not the AUROC).
+        """
+        ranking = self.ranking
+        place = np.full(len(ranking.labelled), -1, dtype=np.int64)
+        place[ranking.order] = np.cumsum(ranking.labelled[ranking.order])
+        marked = np.zeros(int(self.level.max(initial=-1)) + 1, dtype=np.int64)
+        marked[self.level[self.known]] = 1
+        level = 2 * np.cumsum(marked)[self.level] - marked[self.level]
+        return _paired(place + 1, level)
+
+    def few(self, rows: Int64) -> _Measured:
+        """Return what is left with some of the queries."""
+        return _Measured(self.ranking.take(rows), self.bins[rows], self.precisions[rows])
 
     def measure(self, weights: Int64 | None) -> Float64:
         """Return (S,): :data:`SCORES`, then Z values for each of :data:`BIN_SCORES`."""
@@ -142,16 +154,52 @@ class _Measured:
         return sums.astype(np.float64)
 
 
-def _bins(truth: Mapping[str, Collection[str]], counts: Mapping[str, int] | None) -> Int64:
+def _samples(sets: Sequence[_Measured], num_resamples: int, seed: int) -> Float64:
+    """Return (B, S) what the prediction sets measure on resamples of their queries, side by side.
+
+    Non-landmarks only push others down, so those in one place, in every set, are exchangeable: a
+    resample draws how many of each place there are, and costs what the landmark queries cost, a
+    fiftieth of all in the field.
+    """
+    first, sizes = _alike(sets)
+    few = [one.few(first) for one in sets]
+
+    def statistic(weights: Int64 | None) -> Float64:
+        counts = sizes if weights is None else weights
+        return np.concatenate([one.measure(counts) for one in few])
+
+    rng = np.random.default_rng(seed)
+    return bootstrap(statistic, few[0].bins, sizes=sizes, rng=rng, num_resamples=num_resamples)
+
+
+def _alike(sets: Sequence[_Measured]) -> tuple[Int64, Int64]:
+    """Return (A,) one query of each kind that nothing tells apart, and (A,) how many there are."""
+    kind = sets[0].places()
+    for one in sets[1:]:
+        kind = _paired(kind, one.places())
+    labelled = sets[0].ranking.labelled
+    kind = np.where(labelled, -1 - np.arange(len(labelled)), kind)  # each its own
+    _, first, sizes = np.unique(kind, return_index=True, return_counts=True)
+    return first.astype(np.int64), sizes.astype(np.int64)
+
+
+def _paired(one: Int64, two: Int64) -> Int64:
+    """Return (Q,) numbers from 0 that are equal where both of two are; these are not negative."""
+    numbers: Int64 = np.unique(one * (int(two.max(initial=0)) + 1) + two, return_inverse=True)[1]
+    return numbers
+
+
+def _bins(
+    image_ids: Sequence[Any], truth: Mapping[str, Collection[str]], counts: Mapping[str, int] | None
+) -> Int64:
     """Return (Q,) each query's bin number, ids ascending; -1 for non-landmarks.
 
     Without counts every landmark query is of bin 0.
     """
-    largest = [
-        max((0 if counts is None else counts.get(one, 0) for one in truth[query]), default=-1)
-        for query in sorted(truth)
-    ]
-    sizes = np.asarray(largest, dtype=np.int64)
+    sizes = np.full(len(image_ids), -1, dtype=np.int64)
+    for row, query in enumerate(image_ids):
+        if landmarks := truth[query]:
+            sizes[row] = 0 if counts is None else max(counts.get(one, 0) for one in landmarks)
     return np.where(sizes < 0, -1, metrics.size_bins(sizes))
 
 

@@ -67,6 +67,16 @@ class Ranking:
         """M: how many queries show a known landmark, predicted or not."""
         return int(self.labelled.sum())
 
+    def take(self, rows: Int64) -> Ranking:
+        """Return the ranking of some queries, in the order given."""
+        place = np.full(len(self.image_ids), -1, dtype=np.int64)
+        place[rows] = np.arange(len(rows))
+        order = place[self.order]
+        ids = tuple(self.image_ids[row] for row in rows.tolist())
+        return Ranking(
+            ids, self.labelled[rows], self.correct[rows], self.scores[rows], order[order >= 0]
+        )
+
     def among(self, queries: Bool) -> Ranking:
         """Return the ranking with only the predictions of ``queries`` (Q,) in it.
 
@@ -99,27 +109,23 @@ def rank(
     _check_same_kind(predictions, truth)
     image_ids = _ascending(truth)
     position = {image_id: row for row, image_id in enumerate(image_ids)}
-    rows, values, hits = [], [], []
-    for image_id, prediction in predictions.items():
-        row = position.get(image_id)
-        if row is None:
-            raise CairnError(
-                "a prediction is for an image that is not among the queries",
-                where=f"image {image_id!r}",
-                todo="check that predictions and truth are of the same set of queries",
-            )
-        if prediction is not None:
-            landmark_id, score = prediction
-            rows.append(row)
-            values.append(score)
-            hits.append(landmark_id in truth[image_id])
-    given = np.asarray(values, dtype=np.float64)
+    if not predictions.keys() <= truth.keys():
+        unknown = next(image_id for image_id in predictions if image_id not in truth)
+        raise CairnError(
+            "a prediction is for an image that is not among the queries",
+            where=f"image {unknown!r}",
+            todo="check that predictions and truth are of the same set of queries",
+        )
+    told = {i: answer for i, answer in predictions.items() if answer is not None}
+    rows = list(map(position.__getitem__, told))
+    given = np.asarray([score for _, score in told.values()], dtype=np.float64)
     if not np.isfinite(given).all():
         bad = image_ids[rows[int(np.flatnonzero(~np.isfinite(given))[0])]]
         raise CairnError("a score must be finite", where=f"image {bad!r}")
     scores = np.full(len(image_ids), -np.inf)
     correct = np.zeros(len(image_ids), dtype=bool)
-    scores[rows], correct[rows] = given, hits
+    scores[rows] = given
+    correct[rows] = [landmark_id in truth[i] for i, (landmark_id, _) in told.items()]
     answered = np.flatnonzero(np.isfinite(scores))
     order = answered[np.argsort(-scores[answered], kind="stable")]
     labelled = np.asarray([len(truth[image_id]) > 0 for image_id in image_ids])

@@ -23,11 +23,11 @@ from numpy.typing import NDArray
 from cairn.bootstrap import Interval
 from cairn.domain import Neighbors
 from cairn.errors import CairnError
+from cairn.proportions import wilson
 from cairn.search import Array
 from cairn.searchers import Searcher
 
 _LONG_S = 2.0
-_Z = 1.959964  # of a normal distribution, 95 % lie within so many standard deviations
 
 
 @dataclass(frozen=True)
@@ -141,17 +141,3 @@ def _effective(shares_Q: NDArray[np.float64], k: int) -> float:
     shares = np.append(shares_Q, 0.5)
     mean, variance = float(shares.mean()), float(shares.var())
     return len(shares_Q) * min(max(1.0, mean * (1 - mean) / max(variance, 1e-12)), k)
-
-
-def wilson(share: float, num_trials: float) -> Interval:
-    """Return a share of trials that succeeded with its 95 % score interval.
-
-    Args:
-        share: In [0, 1].
-        num_trials: At least 1; no whole number where it is an effective one.
-    """
-    squared = _Z * _Z
-    centre = (share + squared / (2 * num_trials)) / (1 + squared / num_trials)
-    spread = share * (1 - share) / num_trials + squared / (4 * num_trials * num_trials)
-    half = _Z * math.sqrt(spread) / (1 + squared / num_trials)
-    return Interval(share, max(0.0, min(share, centre - half)), min(1.0, max(share, centre + half)))

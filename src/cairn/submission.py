@@ -29,8 +29,12 @@ Answers = Mapping[str, tuple[str, float]]
 """image id -> (landmark id, score); an image without an answer is absent."""
 
 Usage = Literal["all", "public", "private"]
+_NONE: frozenset[str] = frozenset()
 _SWAPPED = "this looks like a manifest: the submission comes first, then what is true"
 USAGES = ("Public", "Private", "Ignored")
+
+SUBMISSION_HEADER = ("id", "landmarks")
+SOLUTION_HEADER = ("id", "landmarks", "Usage")
 
 
 @dataclass(frozen=True)
@@ -58,6 +62,8 @@ class Solution:
         Raises:
             CairnError: An answer is for an id the solution does not have at all.
         """
+        if answers.keys() <= self.truth.keys():
+            return dict(answers)
         unknown = [i for i in answers if i not in self.truth and i not in self.set_aside]
         if unknown:
             raise CairnError(
@@ -112,17 +118,29 @@ def read_submission(path: Path) -> dict[str, tuple[str, float] | None]:
             exactly ``<landmark> <score>``, a score that is no finite number.
     """
     answers: dict[str, tuple[str, float] | None] = {}
-    for line, (image_id, value) in _rows(path, ("id", "landmarks")):
-        tokens = value.split()
-        if len(tokens) not in (0, 2):
-            raise CairnError(
-                f"expected '<landmark> <score>' or a blank, found {len(tokens)} words: {value!r}",
-                where=f"{path}, line {line}",
-            )
-        answers[image_id] = (
-            (unquote(tokens[0]), _score(tokens[1], f"{path}, line {line}")) if tokens else None
-        )
+    for line, (image_id, value) in _rows(path, SUBMISSION_HEADER):
+        try:
+            answers[image_id] = answer_of(value)
+        except CairnError as error:
+            raise CairnError(error.what, where=f"{path}, line {line}") from None
     return answers
+
+
+def answer_of(value: str) -> tuple[str, float] | None:
+    """Return the landmark and score in the second column of a submission, or None for a blank.
+
+    Raises:
+        CairnError: It is not exactly ``<landmark> <score>``, or the score is no finite number.
+    """
+    tokens = value.split()
+    if len(tokens) not in (0, 2):
+        raise CairnError(
+            f"expected '<landmark> <score>' or a blank, found {len(tokens)} words: {value!r}"
+        )
+    if not tokens:
+        return None
+    landmark, score = tokens
+    return (unquote(landmark) if "%" in landmark else landmark), _score(score)
 
 
 def read_solution(path: Path, *, usage: Usage = "all") -> Solution:
@@ -139,10 +157,10 @@ def read_solution(path: Path, *, usage: Usage = "all") -> Solution:
     set_aside: set[str] = set()
     answered: list[str] = []  # every second word: in a submission, all of them are scores
     header = _header(path)
-    has_usage = header == ("id", "landmarks", "Usage")
+    has_usage = header == SOLUTION_HEADER
     if usage != "all" and not has_usage:
         raise CairnError(f"usage {usage!r} needs a column Usage", where=path)
-    for line, row in _rows(path, header if has_usage else ("id", "landmarks")):
+    for line, row in _rows(path, header if has_usage else SUBMISSION_HEADER):
         used = row[2] if has_usage else "Public"
         if used not in USAGES:
             raise CairnError(
@@ -150,9 +168,11 @@ def read_solution(path: Path, *, usage: Usage = "all") -> Solution:
             )
         if used == "Ignored" or (usage != "all" and used.lower() != usage):
             set_aside.add(row[0])
-        else:
-            truth[row[0]] = frozenset(unquote(token) for token in row[1].split())
+        elif row[1]:
+            truth[row[0]] = landmarks_of(row[1])
             answered += row[1].split()[1:2]
+        else:
+            truth[row[0]] = _NONE
     num_labelled = sum(map(bool, truth.values()))
     if answered and len(answered) == num_labelled and all(map(_is_fraction, answered)):
         raise CairnError(
@@ -164,6 +184,11 @@ def read_solution(path: Path, *, usage: Usage = "all") -> Solution:
         return Solution(truth, frozenset(set_aside))
     except CairnError as error:
         raise CairnError(error.what, where=path, todo=error.todo) from None
+
+
+def landmarks_of(value: str) -> frozenset[str]:
+    """Return the landmarks in the second column of a solution."""
+    return frozenset(unquote(token) if "%" in token else token for token in value.split())
 
 
 def solution_of(manifest: Manifest) -> Solution:
@@ -188,13 +213,13 @@ def _quote(landmark_id: str) -> str:
     return re.sub(r"[%\s]", code, landmark_id)
 
 
-def _score(token: str, where: str) -> float:
+def _score(token: str) -> float:
     try:
         score = float(token)
     except ValueError:
-        raise CairnError(f"the score is not a number: {token!r}", where=where) from None
+        raise CairnError(f"the score is not a number: {token!r}") from None
     if not math.isfinite(score) or "_" in token:
-        raise CairnError(f"the score is not a finite number: {token!r}", where=where)
+        raise CairnError(f"the score is not a finite number: {token!r}")
     return score
 
 
@@ -220,18 +245,20 @@ def _rows(path: Path, columns: tuple[str, ...]) -> Iterator[tuple[int, Sequence[
     seen: dict[str, int] = {}
     lines = _lines(path)
     next(lines)
+    width = len(columns)
     for line, row in lines:
-        where = f"{path}, line {line}"
-        if len(row) != len(columns):
-            raise CairnError(f"expected {len(columns)} columns, found {len(row)}", where=where)
-        if not row[0]:
-            raise CairnError("the id is empty", where=where)
-        if row[0] in seen:
-            raise CairnError(
-                f"the id {row[0]!r} stands already on line {seen[row[0]]}", where=where
-            )
+        if len(row) != width or not row[0] or row[0] in seen:
+            raise CairnError(_fault(row, width, seen), where=f"{path}, line {line}")
         seen[row[0]] = line
         yield line, row
+
+
+def _fault(row: Sequence[str], width: int, seen: Mapping[str, int]) -> str:
+    if len(row) != width:
+        return f"expected {width} columns, found {len(row)}"
+    return (
+        f"the id {row[0]!r} stands already on line {seen[row[0]]}" if row[0] else "the id is empty"
+    )
 
 
 def _lines(path: Path) -> Iterator[tuple[int, list[str]]]:

@@ -130,6 +130,16 @@ def test_swapped_files_are_told(run: Run, tmp_path: Path) -> None:
     assert "submission comes first" in caught.value.todo
 
 
+def test_variants_side_by_side(run: Run) -> None:
+    value = json.loads(run("--variants", "--json", "--resamples", "0"))
+    found = {one["name"]: one["value"] for one in value["variants"]}
+    assert found["official"] == value["gap"]
+    assert found["over correct"] == pytest.approx(0.5)  # the right one is second
+    text = run("--variants", "--resamples", "0")
+    assert "no non-landmarks" in text
+    assert "+0.333333" in text
+
+
 def a_leaking_manifest(folder: Path) -> str:
     images = ["a", "b", "c", "d", "e", "g1", "g2", "n"]
     Manifest.from_columns(

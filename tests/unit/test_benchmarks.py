@@ -26,12 +26,17 @@ SMALL = {
     ],
     "cleaning.py": ["--landmarks", "8", "--epochs", "0", "--seeds", "1", "--resamples", "0"],
     "doctor.py": ["--images", "400", "--dimension", "16", "--peer-rows", "100"],
+    "scoring.py": ["--queries", "600", "--rounds", "1", "--peer-resamples", "2"],
     "split.py": ["--images", "2000", "--queries", "200"],
     "manifest.py": [
         *("--rows", "2000", "--landmarks", "50", "--repeats", "1"),
         *("--only", "Parquet", "fingerprint"),
     ],
     "fetch.py": ["--tars", "2", "--megabytes", "1", "--rows", "2000"],
+    "rerank.py": [
+        *("--gallery", "500", "--queries", "1", "5", "--k", "30", "--dimension", "16"),
+        *("--repeats", "1"),
+    ],
     "train.py": ["--side", "32", "--batch", "4", "--steps", "1", "--rounds", "1"],
 }
 
@@ -50,10 +55,16 @@ def test_no_benchmark_is_forgotten() -> None:
     assert scripts == {*SMALL, "world.py"}
 
 
-@pytest.mark.parametrize("name", ["photos.py", "leaks.py"])
-def test_real_photographs_are_missed_politely(name: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("name", "option"),
+    [
+        *((name, "--photos") for name in ("photos.py", "leaks.py", "calibration.py")),
+        ("stages.py", "--embeddings"),
+    ],
+)
+def test_real_photographs_are_missed_politely(name: str, option: str, tmp_path: Path) -> None:
     script = ROOT / "benchmarks" / "real" / name
-    command = [sys.executable, "-W", "ignore", str(script), "--photos", str(tmp_path)]
+    command = [sys.executable, "-W", "ignore", str(script), option, str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
     assert "nothing to do" in done.stdout

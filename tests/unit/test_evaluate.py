@@ -149,3 +149,45 @@ def test_what_cannot_be_scored_is_refused() -> None:
         evaluate(ANSWERS, TRUTH, retrieval=Retrieval({}, {"zz": ["g"]}))
     with pytest.raises(CairnError, match="labelled"):
         Report({}, num_queries=2, num_labelled=0, num_answered=0)
+
+
+@pytest.mark.parametrize("with_before", [False, True])
+@pytest.mark.parametrize("digits", [1, 9])  # with many equal scores, and without
+def test_merged_non_landmarks_measure_what_single_ones_do(with_before: bool, digits: int) -> None:
+    from cairn import metrics
+    from cairn.evaluate import _alike, _bins, _Measured, _precisions
+
+    rng = np.random.default_rng(2)
+    ids = [f"{number:04d}" for number in rng.permutation(2000)[:400].tolist()]
+    truth = {i: frozenset({"a"} if rng.random() < 0.1 else ()) for i in ids}
+
+    def told() -> _Measured:
+        chosen = [i for i in ids if rng.random() < 0.9]
+        answers = {i: ("a" if rng.random() < 0.7 else "b", round(rng.random(), digits))
+                   for i in chosen}  # fmt: skip
+        ranking = metrics.rank(answers, truth)
+        bins = _bins(ranking.image_ids, truth, {"a": 4})
+        return _Measured(ranking, bins, _precisions(ranking, None))
+
+    sets = [told(), told()] if with_before else [told()]
+    first, sizes = _alike(sets)
+    assert len(first) < (350 if with_before else 250)
+    assert sizes.sum() == 400
+    kinds = {row: kind for kind, row in enumerate(first.tolist())}
+    place = sets[0].places()
+    for one in sets[1:]:
+        place = place * 10_000 + one.places()
+    labelled = sets[0].ranking.labelled
+    kind_of = np.asarray(
+        [
+            kinds[row] if labelled[row] else next(k for r, k in kinds.items()
+                                                  if not labelled[r] and place[r] == place[row])
+            for row in range(400)
+        ]
+    )  # fmt: skip
+    for _ in range(5):
+        counts = np.bincount(rng.integers(0, 400, 400), minlength=400)
+        few = np.bincount(kind_of, weights=counts, minlength=len(first)).astype(np.int64)
+        for one in sets:
+            whole, merged = one.measure(counts), one.few(first).measure(few)
+            assert merged == pytest.approx(whole, nan_ok=True, abs=1e-12)

@@ -14,7 +14,8 @@ from cairn.domain import Float32
 from cairn.errors import CairnError
 from cairn.index_folder import digest, load_index, read_card, save_index
 from cairn.index_kinds import Hnsw, IvfPq, Parameters
-from cairn.recall import Recall, wilson
+from cairn.proportions import wilson
+from cairn.recall import Recall
 
 GRAPH = Hnsw(m=8, ef_construction=40)
 LISTS = IvfPq(nlist=16, nprobe=8)

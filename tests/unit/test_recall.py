@@ -1,11 +1,12 @@
-"""Recall: numbers worked out by hand, and Wilson's interval from its published example."""
+"""Recall: numbers worked out by hand."""
 
 import numpy as np
 import pytest
 
 from cairn.domain import Neighbors
 from cairn.errors import CairnError
-from cairn.recall import Recall, measure_recall, recall_of, wilson
+from cairn.proportions import wilson
+from cairn.recall import Recall, measure_recall, recall_of
 from cairn.searchers import ExactSearcher
 
 
@@ -30,16 +31,6 @@ def test_padding_is_not_wanted() -> None:
     assert recall_of(found, truth).at_k.value == 1.0
     missed = answers([[0, -1, -1]], [[0.9, -np.inf, -np.inf]])
     assert recall_of(missed, truth).at_k.value == 0.5
-
-
-def test_wilson_intervals() -> None:
-    # 10 of 10: z^2 / (n + z^2) lies below, nothing above. 5 of 10: worked out by hand.
-    whole = wilson(1.0, 10)
-    assert whole.low == pytest.approx(10 / (10 + 1.959964**2))
-    assert whole.high == 1.0
-    half = wilson(0.5, 10)
-    assert half.low == pytest.approx(0.2366, abs=1e-4)
-    assert half.high == pytest.approx(0.7634, abs=1e-4)
 
 
 def test_the_interval_of_parts_is_narrower_than_that_of_whole_queries() -> None:

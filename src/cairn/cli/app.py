@@ -6,12 +6,14 @@ import typer
 from typer.core import TyperGroup
 
 from cairn.cli import (
+    calibrate,
     data,
     demo,
     embed,
     evaluate,
     gallery,
     inspect,
+    lint,
     penalize,
     recognize,
     reproduce,
@@ -20,8 +22,8 @@ from cairn.cli import (
 )
 
 _ORDER = (
-    "demo", "data", "inspect", "train", "embed", "gallery", "penalize", "recognize", "evaluate",
-    "retrieval",
+    "demo", "data", "inspect", "train", "embed", "gallery", "penalize", "calibrate", "recognize",
+    "evaluate", "lint", "retrieval",
 )  # fmt: skip
 
 
@@ -56,9 +58,13 @@ app.add_typer(gallery.app, name="gallery")
 app.command("penalize", short_help="Discount gallery images that anything resembles.")(
     penalize.penalize
 )
+app.command("calibrate", short_help="Say how likely answers are right, and what is unknown.")(
+    calibrate.calibrate
+)
 app.command("recognize", short_help="Name the landmarks in photographs, with evidence.")(
     recognize.recognize
 )
 app.command("evaluate", short_help="Score answers, and write the report.")(evaluate.evaluate)
+app.command("lint", short_help="List all that is wrong with a submission file.")(lint.lint)
 app.add_typer(retrieval.app, name="retrieval")
 app.add_typer(reproduce.app, name="reproduce")

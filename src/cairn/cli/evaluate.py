@@ -40,6 +40,9 @@ def evaluate(
         int | None,
         typer.Option(help="Bootstrap resamples behind the intervals; 0 for none.", min=0),
     ] = None,
+    variants: Annotated[
+        bool, typer.Option("--variants", help="Also what is often computed in place of GAP.")
+    ] = False,
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="Also write an evaluation folder.")
     ] = None,
@@ -125,8 +128,14 @@ def evaluate(
         )
     page = "" if out is None else f"\nopen {out / 'report.html'}"
     value = {**report.to_json(), "verification": leaks.to_json()}
-    text = f"{_table(report)}\n{'LEAKS: ' if leaks.leaks else ''}{leaks.sentence()}{page}"
-    emit(value, text, as_json=as_json)
+    text = f"{_table(report)}\n{'LEAKS: ' if leaks.leaks else ''}{leaks.sentence()}"
+    if variants:
+        from cairn import variants as other
+
+        found = other.variants(answers, truth.truth)
+        value["variants"] = [one.to_json() for one in found]
+        text += f"\n\n{other.table(found)}"
+    emit(value, text + page, as_json=as_json)
 
 
 def _answered(path: Path) -> dict[str, tuple[str, float]]:

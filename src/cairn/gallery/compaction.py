@@ -1,7 +1,7 @@
 """Compacting a gallery: few large files for many small ones, and old versions let go.
 
-What the kept versions do not need goes too: models, penalties, banks and indexes beside the
-vectors. The answers stay the same, to the last tie: rows keep their order.
+What the kept versions do not need goes too: models, penalties, banks, indexes and calibrations
+beside the vectors. The answers stay the same, to the last tie: rows keep their order.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ KEEP_DAYS = 14.0
 """Days for which versions without a tag are kept."""
 
 _WORN_SHARE = 0.1
-_FOLDERS = ("models", "banks", "penalties", "attractions", "indexes", "work")
+_FOLDERS = ("models", "banks", "penalties", "attractions", "indexes", "calibrations", "work")
 
 
 @dataclass(frozen=True)
@@ -166,7 +166,7 @@ def _not_needed(newest: Version, before: dt.datetime) -> Iterator[Item]:
         version = Version.open(place, int(one["version"]))
         needed.add(model_name(version.facts.fingerprint))
         key = version.entry().content or version.content_key
-        needed.add(f"indexes/{key}")
+        needed |= {f"indexes/{key}", f"calibrations/{key}"}
         if version.facts.penalty is not None:
             needed.add(f"banks/{version.facts.penalty.bank}.lance")
             needed.add(version.facts.penalty.file_name(key))

@@ -1,0 +1,62 @@
+"""Calibration: how likely an answer is right, and from which score a picture counts as known."""
+
+from cairn.calibration.calibration import (
+    FALSE_ACCEPT_RATE,
+    Basis,
+    Calibration,
+    Judged,
+    calibrate,
+)
+from cairn.calibration.features import NUM_NEIGHBORS, Features, features_of
+from cairn.calibration.fitting import METHODS, Chance, Fitted, fit
+from cairn.calibration.open_set import OpenSetCurve, false_positive_rate
+from cairn.calibration.reliability import (
+    Bin,
+    brier_score,
+    calibration_error,
+    log_loss,
+    reliability_bins,
+)
+from cairn.calibration.summary import figures, report, table
+from cairn.calibration.threshold import (
+    By,
+    Threshold,
+    num_needed,
+    require_enough,
+    require_unknown,
+    threshold_for,
+)
+from cairn.calibration.verdict import Verdict, verdicts
+
+__all__ = [
+    "FALSE_ACCEPT_RATE",
+    "METHODS",
+    "NUM_NEIGHBORS",
+    "Basis",
+    "Bin",
+    "By",
+    "Calibration",
+    "Chance",
+    "Features",
+    "Fitted",
+    "Judged",
+    "OpenSetCurve",
+    "Threshold",
+    "Verdict",
+    "brier_score",
+    "calibrate",
+    "calibration_error",
+    "false_positive_rate",
+    "features_of",
+    "figures",
+    "fit",
+    "log_loss",
+    "num_needed",
+    "reliability_bins",
+    "report",
+    "require_enough",
+    "require_unknown",
+    "table",
+    "threshold_for",
+    "verdicts",
+]

@@ -1,0 +1,57 @@
+"""Known or unknown, and how sure: what a calibration says of answers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from cairn.calibration.calibration import Calibration
+from cairn.calibration.features import features_of
+from cairn.domain import Neighbors
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What is said of one answer.
+
+    Args:
+        landmark_id: The landmark answered, whether it is accepted or not.
+        score: Similarity less penalty of the best gallery image.
+        probability: The calibrated chance that the answer is right.
+        is_known: Whether that reaches the threshold; if not, the photograph is taken to show no
+            landmark of the gallery.
+    """
+
+    landmark_id: str
+    score: float
+    probability: float
+    is_known: bool
+
+
+def verdicts(
+    calibration: Calibration,
+    neighbors: Neighbors,
+    landmark_ids: Sequence[str],
+    *,
+    sizes: Mapping[str, int] | None = None,
+    false_accept_rate: float | None = None,
+) -> list[Verdict]:
+    """Return the verdict on every query's answer.
+
+    Args:
+        calibration: Of this gallery as it is: see ``cairn.gallery.calibrations.require_fresh``.
+        neighbors: (Q, K) with the penalty in the similarities, K as the calibration's features had:
+            ``cairn.calibration.NUM_NEIGHBORS``, or the whole gallery where it is smaller.
+        landmark_ids: One a gallery row.
+        sizes: Gallery photographs by landmark id, where they have been counted already.
+        false_accept_rate: The share of unknown pictures that may be accepted; the calibration's own
+            by default.
+
+    Raises:
+        CairnError: A query has no neighbour, or the rate cannot be told.
+    """
+    features = features_of(neighbors, landmark_ids, sizes)
+    threshold = calibration.threshold(false_accept_rate).value
+    chances = calibration.probability(features).tolist()
+    rows = zip(features.landmark_ids, features.scores.tolist(), chances, strict=True)
+    return [Verdict(one, score, chance, chance >= threshold) for one, score, chance in rows]

@@ -1,0 +1,110 @@
+"""``cairn calibrate``: how likely answers are right, and from which score a picture is known."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from cairn.cli.embed import Backend, Device, Workers
+from cairn.cli.output import Json, emit
+
+if TYPE_CHECKING:
+    from cairn.calibration import Calibration
+
+
+def calibrate(
+    gallery: Annotated[str, typer.Argument(help="The gallery: a folder, or s3://bucket/prefix.")],
+    manifest: Annotated[
+        Path, typer.Argument(help="Validation photographs: its rows of role query.")
+    ],
+    false_accept: Annotated[
+        float | None,
+        typer.Option(help="Share of unknown pictures that may pass as known; 0.01 by default."),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="Also write figures and pictures to a new folder."),
+    ] = None,
+    penalty: Annotated[bool, typer.Option(help="Take the gallery's penalty off.")] = True,
+    search: Annotated[
+        Literal["exact", "approximate"],
+        typer.Option(help="approximate: through the index that `cairn gallery tune` keeps."),
+    ] = "exact",
+    backend: Backend = "auto",
+    device: Device = "auto",
+    workers: Workers = 0,
+    as_json: Json = False,
+) -> None:
+    """Fit the chance of being right on validation queries, and keep it with the gallery.
+
+    Some queries must show no landmark of the gallery, in about the share that is expected later;
+    none may be among the gallery's photographs, the bank's, or those trained on.
+    """
+    import shutil
+
+    from cairn.calibration import FALSE_ACCEPT_RATE, report, require_unknown, table
+    from cairn.embed import embed
+    from cairn.errors import CairnError
+    from cairn.gallery import Gallery
+    from cairn.gallery.calibrations import calibrate_gallery, keep_calibration
+    from cairn.manifest import Manifest
+    from cairn.runs import require_absent
+    from cairn.splitting.evaluation import verify_evaluation
+    from cairn.submission import solution_of
+    from cairn.tables import EmbeddingTable
+
+    if output is not None:
+        require_absent(output)
+    rate = FALSE_ACCEPT_RATE if false_accept is None else false_accept
+    loaded = Gallery.load(gallery, penalty=penalty)
+    whole = Manifest.read(manifest)
+    asked = whole.select("query")
+    if not len(asked):
+        raise CairnError(
+            "the manifest has no image of role query",
+            where=manifest,
+            todo="give the validation photographs that role",
+        )
+    landmarks = set(loaded.table.landmark_ids)
+    require_unknown(sum(one not in landmarks for one in asked.landmark_ids), rate)  # before work
+    leaks, _ = verify_evaluation(asked.image_ids, whole, gallery=Path(gallery))
+    leaks.refuse_leaks(
+        manifest,
+        "photographs that were seen before look surer than new ones: `cairn data verify` "
+        "names them, `cairn data split` makes a split without any",
+    )
+    work = loaded.place.work(f"calibrate-{loaded.table.fingerprint[:8]}-{asked.fingerprint[:16]}")
+    done = embed(loaded.model_dir, asked, work, backend=backend, device=device, workers=workers)
+    made = calibrate_gallery(
+        loaded,
+        EmbeddingTable.read(work),
+        solution_of(asked).truth,
+        use_penalty=penalty,
+        search=search,
+        false_accept_rate=rate,
+        facts={"manifest": asked.fingerprint, "num_unreadable": done.num_unreadable},
+    )
+    address = keep_calibration(loaded, made)
+    if output is not None:
+        _write(output, made)
+    shutil.rmtree(work, ignore_errors=True)
+    pictures = "" if output is None else f"\npictures: {output / 'reliability.png'}"
+    emit(
+        {"gallery": gallery, "version": loaded.version, "calibration": address, **report(made)},
+        f"{table(made)}\nkept: {address}{pictures}",
+        as_json=as_json,
+    )
+
+
+def _write(folder: Path, made: Calibration) -> None:
+    from cairn.calibration import report
+    from cairn.calibration.pictures import draw_open_set, draw_reliability
+    from cairn.runs import atomic_folder, provenance, write_json
+
+    with atomic_folder(folder) as temporary:
+        made.write(temporary / "calibration.json")
+        write_json(temporary / "report.json", {**report(made), "provenance": provenance()})
+        draw_reliability(temporary / "reliability.png", made.judged)
+        draw_open_set(temporary / "oscr.png", made)

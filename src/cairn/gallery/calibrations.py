@@ -1,0 +1,274 @@
+"""The calibrations of a gallery: kept beside its vectors, found by what they hold for.
+
+A chance is fitted to one model, one set of images and labels, one penalty and one way to search.
+Whatever changes any of these leaves none that may be used, and says what to do: a stale chance
+looks just like a good one. Several may lie side by side, with and without the penalty, say.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tempfile
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cairn.calibration import (
+    FALSE_ACCEPT_RATE,
+    NUM_NEIGHBORS,
+    Basis,
+    Calibration,
+    calibrate,
+    features_of,
+    require_unknown,
+)
+from cairn.domain import Float32
+from cairn.errors import CairnError
+from cairn.gallery.gallery import Gallery
+from cairn.gallery.indexes import searcher_of
+from cairn.gallery.penalties import read_bank
+from cairn.gallery.versions import Version
+from cairn.progress import say
+from cairn.tables import EmbeddingTable, require_same_model
+
+FOLDER = "calibrations"
+
+_COPY = 0.99999  # cosine of two embeddings of one picture, decoded twice
+_SHOWN = 3
+
+
+def basis_of(
+    gallery: Gallery,
+    *,
+    use_penalty: bool = True,
+    search: str = "exact",
+    stages: Mapping[str, Any] | None = None,
+) -> Basis:
+    """Return what a calibration of this gallery, so searched, holds for."""
+    from cairn.index_folder import digest
+
+    table = gallery.table
+    labels = hashlib.sha256()
+    for part in (table.image_ids, table.landmark_ids):
+        labels.update("\0".join(part).encode() + b"\1")
+    penalty = gallery.penalty if use_penalty else None
+    return Basis(
+        table.fingerprint,
+        gallery.content_key,
+        labels.hexdigest()[:32],
+        "" if penalty is None else digest(penalty.penalty),
+        search,
+        stages or {},
+    )
+
+
+def calibrate_gallery(
+    gallery: Gallery,
+    queries: EmbeddingTable,
+    truth: Mapping[str, Collection[str]],
+    *,
+    use_penalty: bool = True,
+    search: str = "exact",
+    false_accept_rate: float = FALSE_ACCEPT_RATE,
+    facts: Mapping[str, Any] | None = None,
+    seed: int = 0,
+) -> Calibration:
+    """Return the calibration of a gallery by validation queries; nothing is written.
+
+    A query whose landmark the gallery lacks is as unknown as one that shows none.
+
+    Args:
+        gallery: What recognizes, with the penalty that it will have.
+        queries: Embeddings by its model, of photographs that neither training nor gallery has.
+        truth: Query id -> its landmarks; empty for a non-landmark.
+        use_penalty: Take the gallery's penalty off, where it has one.
+        search: ``"exact"``, or ``"approximate"`` as for ``cairn.recognize``.
+        false_accept_rate: Of the threshold that will apply where none is asked for.
+        facts: Where the queries are from, to be kept; the date is added.
+        seed: Of the cross-validation.
+
+    Raises:
+        CairnError: The queries are of another model, are among the gallery or its bank, or are too
+            few, known or unknown.
+    """
+    require_same_model(queries, gallery.table, where=f"the queries and {gallery.location}")
+    require_apart(gallery, queries.image_ids, queries.paths)
+    landmarks = set(gallery.table.landmark_ids)
+    shown = [set(truth[image_id]) & landmarks for image_id in queries.image_ids]
+    require_unknown(sum(not one for one in shown), false_accept_rate)  # before the search
+    searcher = searcher_of(gallery, search, use_penalty=use_penalty)
+    found = searcher.search(queries.vectors, min(NUM_NEIGHBORS, len(gallery.table)))
+    nearest = found.similarities
+    if use_penalty and gallery.penalty is not None:
+        nearest = nearest + gallery.penalty.penalty[found.indices]
+    _tell_copies(queries, gallery, nearest.max(axis=1), np.asarray([bool(one) for one in shown]))
+    return calibrate(
+        features_of(found, gallery.table.landmark_ids),
+        shown,
+        basis=basis_of(gallery, use_penalty=use_penalty, search=search),
+        false_accept_rate=false_accept_rate,
+        facts=facts,
+        seed=seed,
+    )
+
+
+def require_apart(gallery: Gallery, image_ids: Sequence[str], paths: Sequence[str]) -> None:
+    """Refuse validation photographs that the gallery or the bank of its penalty has.
+
+    Raises:
+        CairnError: Some have an id or a path in common.
+    """
+    for name, table in (("gallery", gallery.table), ("penalty's bank", _bank(gallery))):
+        if table is None:
+            continue
+        ids, places = set(table.image_ids), set(table.paths) - {""}
+        rows = zip(image_ids, paths, strict=True)
+        shared = [one for one, path in rows if one in ids or path in places]
+        if shared:
+            raise CairnError(
+                f"{len(shared)} validation queries are images of the {name}, "
+                f"such as {', '.join(map(repr, shared[:_SHOWN]))}",
+                where=gallery.location,
+                todo="give queries that the gallery and the bank do not have; photographs that "
+                "were seen before look surer than new ones",
+            )
+
+
+def keep_calibration(gallery: Gallery, calibration: Calibration) -> str:
+    """Keep a calibration with its gallery, in place of an older one; return its address.
+
+    Raises:
+        CairnError: It is of another state of the gallery.
+    """
+    if calibration.basis.content != gallery.content_key:
+        raise _stale(gallery, ["the gallery's images"])
+    name = _name(calibration.basis)
+    with tempfile.TemporaryDirectory(prefix="cairn-") as folder:
+        path = Path(folder) / "calibration.json"
+        calibration.write(path)
+        gallery.place.write_file(name, path)
+    return str(gallery.folder / name) if not gallery.place.remote else gallery.place.uri(name)
+
+
+def calibration_of(
+    gallery: Gallery,
+    *,
+    use_penalty: bool = True,
+    search: str = "exact",
+    stages: Mapping[str, Any] | None = None,
+) -> Calibration:
+    """Return the calibration that the gallery keeps for itself as it is and is searched.
+
+    Raises:
+        CairnError: It has none, or for other states only; what differs is said.
+    """
+    basis = basis_of(gallery, use_penalty=use_penalty, search=search, stages=stages)
+    place, name = gallery.place, _name(basis)
+    if place.has(name):
+        found = _read(gallery, name)
+        require_fresh(found, gallery, basis=basis)
+        return found
+    kept = [file for folder in place.items(FOLDER) for file in place.items(folder.name)]
+    if not kept:
+        raise CairnError(
+            "this gallery has no calibration",
+            where=gallery.location,
+            todo=f"make one with `{_mend(gallery)}`",
+        )
+    newest = max(kept, key=lambda file: file.modified)
+    raise _stale(gallery, _read(gallery, newest.name).basis.differences(basis))
+
+
+def require_fresh(
+    calibration: Calibration, gallery: Gallery, *, basis: Basis | None = None
+) -> None:
+    """Refuse a calibration of another state of the gallery.
+
+    Args:
+        calibration: From wherever.
+        gallery: As it is now.
+        basis: How it will be used; by default with its penalty and the calibration's own search.
+
+    Raises:
+        CairnError: It is stale; says what differs and what makes it anew.
+    """
+    made = calibration.basis
+    if basis is None:
+        basis = basis_of(gallery, search=made.search, stages=made.stages)
+    differences = made.differences(basis)
+    if differences:
+        raise _stale(gallery, differences)
+
+
+def _stale(gallery: Gallery, differences: Sequence[str]) -> CairnError:
+    if list(differences) in (["the penalty"], ["the search"], ["the re-ranking"]):
+        told = f"it was made with another setting of {differences[0]}"
+    else:
+        told = f"{_listed(differences)} changed since" if differences else "it cannot be read"
+    return CairnError(
+        f"the calibration of this gallery is STALE: {told}; its chances mean nothing now",
+        where=gallery.location,
+        todo=f"make it anew: {_mend(gallery)}",
+    )
+
+
+def _listed(words: Sequence[str]) -> str:
+    return " and ".join(filter(None, [", ".join(words[:-1]), words[-1]]))
+
+
+def _read(gallery: Gallery, name: str) -> Calibration:
+    with gallery.place.local_file(name) as path:
+        return Calibration.read(path)
+
+
+def _name(basis: Basis) -> str:
+    text = json.dumps(asdict(basis), sort_keys=True)
+    return f"{FOLDER}/{basis.content}/{hashlib.sha256(text.encode()).hexdigest()[:8]}.json"
+
+
+def _mend(gallery: Gallery) -> str:
+    return f"cairn calibrate {gallery.location} MANIFEST"
+
+
+def _tell_copies(
+    queries: EmbeddingTable, gallery: Gallery, nearest_Q: Float32, known_Q: NDArray[np.bool_]
+) -> None:
+    """Say how many queries are pictures of gallery or bank under other names.
+
+    Args:
+        queries: Q of them.
+        gallery: What they are compared with.
+        nearest_Q: (Q,) cosine to the nearest gallery image.
+        known_Q: (Q,) whether the gallery has the query's landmark.
+    """
+    num = int((nearest_Q >= _COPY).sum())
+    if num:
+        say(
+            f"warning: {num} of {len(queries)} queries have the embedding of a gallery image: "
+            "copies make a validation look better than it is (cairn inspect finds them)"
+        )
+    bank = _bank(gallery)
+    if bank is None:
+        return
+    from cairn.search import search
+
+    nearest = search(queries.vectors[~known_Q], bank.vectors, 1).similarities[:, 0]
+    num = int((nearest >= _COPY).sum())
+    if num:
+        say(
+            f"warning: {num} of the unknown queries have the embedding of a bank image: the "
+            "penalty was made for them"
+        )
+
+
+def _bank(gallery: Gallery) -> EmbeddingTable | None:
+    """Return the bank that the gallery's penalty was made with, where it has one."""
+    if not gallery.version:
+        return None
+    note = Version.open(gallery.place, gallery.version).facts.penalty
+    return None if note is None else read_bank(gallery.place, note.bank)

@@ -1,0 +1,96 @@
+"""``cairn calibrate`` as a person calls it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from cairn.calibration import Calibration
+from cairn.checkpoint import save_model
+from cairn.cli.app import app
+from cairn.config import ModelConfig, Preprocess
+from cairn.embed import embed
+from cairn.errors import CairnError
+from cairn.gallery import Gallery
+from cairn.gallery.calibrations import calibration_of
+from cairn.manifest import Manifest
+from cairn.model import build
+
+CONFIG = ModelConfig(
+    backbone="resnext_small",
+    backbone_args={"layers": (1, 1, 1, 1)},
+    dimension=16,
+    preprocess=Preprocess(image_size=32),
+)
+
+
+def call(*arguments: object) -> str:
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    if result.exception is not None:
+        raise result.exception
+    return result.stdout
+
+
+@pytest.fixture
+def gallery(pictures: Manifest, tmp_path: Path) -> Path:
+    torch.manual_seed(0)
+    save_model(tmp_path / "model", build(CONFIG), CONFIG)
+    embed(tmp_path / "model", pictures.gallery(), tmp_path / "embeddings", backend="torch")
+    Gallery.build(tmp_path / "embeddings", tmp_path / "model", tmp_path / "gallery")
+    return tmp_path / "gallery"
+
+
+def test_it_prints_keeps_and_draws(gallery: Path, pictures: Manifest, tmp_path: Path) -> None:
+    manifest = pictures.root / "manifest.parquet"
+    wishes = ("--false-accept", "0.2", "--backend", "torch")
+    text = call("calibrate", gallery, manifest, *wishes, "-o", tmp_path / "figures")
+    assert "27 queries, 12 of them unknown to the gallery" in text
+    for name in ("ECE", "Brier", "AUROC", "FPR at 95 % TPR", "OSCR", "threshold on chance"):
+        assert name in text
+    kept = calibration_of(Gallery.load(gallery))
+    assert (len(kept.judged), kept.false_accept_rate) == (27, 0.2)
+    assert kept.facts["manifest"] == pictures.select("query").fingerprint
+    written = Calibration.read(tmp_path / "figures" / "calibration.json")
+    assert written.to_json() == kept.to_json()
+    report = json.loads((tmp_path / "figures" / "report.json").read_text(encoding="utf-8"))
+    assert report["num_unknown"] == 12
+    assert (tmp_path / "figures" / "reliability.png").is_file()
+    assert (tmp_path / "figures" / "oscr.png").is_file()
+    assert not list((gallery / "work").iterdir())
+    value = json.loads(call("calibrate", gallery, manifest, *wishes, "--json"))
+    assert value["threshold"]["value"] == kept.threshold().value
+    assert Path(value["calibration"]).is_file()
+
+
+def test_what_cannot_be_told_is_refused_before_any_photograph_is_read(
+    gallery: Path, pictures: Manifest, tmp_path: Path
+) -> None:
+    with pytest.raises(
+        CairnError, match=r"1 % cannot be told from 12 unknown queries; at least 99"
+    ):
+        call("calibrate", gallery, pictures.root / "manifest.parquet")
+    columns = {"image_id": ["a"], "path": ["a"], "landmark_id": ["landmark1"], "role": ["query"]}
+    Manifest.from_columns(columns, root=tmp_path).write(tmp_path / "known.csv")
+    with pytest.raises(CairnError, match="misleads"):
+        call("calibrate", gallery, tmp_path / "known.csv")
+    columns["role"] = ["train"]
+    Manifest.from_columns(columns, root=tmp_path).write(tmp_path / "none.csv")
+    with pytest.raises(CairnError, match="no image of role query"):
+        call("calibrate", gallery, tmp_path / "none.csv")
+    seen = pictures.gallery()
+    leaking: dict[str, list[object]] = {
+        "image_id": [seen.image_ids[0], "u"],
+        "path": [seen.paths[0], "u.jpg"],
+        "landmark_id": [seen.landmark_ids[0], ""],
+        "role": ["query", "query"],
+    }
+    columns = {name: [str(value) for value in values] for name, values in leaking.items()}
+    Manifest.from_columns(columns, root=tmp_path).write(tmp_path / "leaking.csv")
+    with pytest.raises(CairnError, match="gallery") as caught:
+        call("calibrate", gallery, tmp_path / "leaking.csv", "--false-accept", "0.5")
+    assert "cairn data verify" in caught.value.todo
+    assert not (gallery / "work").exists()
