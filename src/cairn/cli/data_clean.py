@@ -50,9 +50,13 @@ def clean(
     lines = [
         ", ".join(f"{kind} {count:,}" for kind, count in counts.items()),
         *([f"{missing:,} images of the manifest have no embedding here"] if missing else []),
-        f"open {page}; then edit {output / 'suggestions.csv'} and",
-        f"next: cairn data apply {output} {manifest} -o cleaned.parquet",
+        f"open {page}; nothing is suggested",
     ]
+    if any(counts.values()):
+        lines[-1:] = [
+            f"open {page}; then edit {output / 'suggestions.csv'} and",
+            f"next: cairn data apply {output} {manifest} -o cleaned.parquet",
+        ]
     emit({**found.report, "page": page}, "\n".join(lines), as_json=as_json)
 
 
