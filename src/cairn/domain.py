@@ -150,6 +150,10 @@ class Prediction:
         confidence: The score that ranks this answer among all; higher is surer.
         evidence: The gallery images behind it, best first.
         landmark: What the gallery knows of the landmark answered; None where nothing was asked.
+        probability: The calibrated chance, in [0, 1], that the answer is right; None where the
+            gallery has no calibration (``cairn calibrate``).
+        is_known: Whether that reaches the calibration's threshold. If not, the photograph is taken
+            to show no landmark of the gallery, whatever is answered; None without a calibration.
     """
 
     image_id: str
@@ -157,6 +161,8 @@ class Prediction:
     confidence: float
     evidence: tuple[Evidence, ...] = field(default=())
     landmark: Landmark | None = None
+    probability: float | None = None
+    is_known: bool | None = None
 
     def __post_init__(self) -> None:
         if self.landmark_id is not None and not np.isfinite(self.confidence):

@@ -1,7 +1,8 @@
 """Photographs to answers: the most similar gallery image, less its penalty, names the landmark.
 
 The penalty of a gallery image comes off its similarity before the best is chosen (system page, S5
-and S6). Every answer carries the gallery images that spoke for it.
+and S6). Every answer carries the gallery images that spoke for it and, where the gallery keeps a
+fresh calibration, the chance that it is right and the verdict known or unknown.
 
 Legend of shapes: Q queries, G gallery rows, K neighbours, D dimensions.
 """
@@ -19,6 +20,7 @@ from cairn.embed import BATCH_SIZE, Source, embed, encode_all
 from cairn.errors import CairnError
 from cairn.gallery import Gallery
 from cairn.gallery.indexes import searcher_of
+from cairn.judge import Judge
 from cairn.manifest import Manifest
 from cairn.runtime import Runtime, load_runtime
 from cairn.searchers import Searcher
@@ -67,8 +69,15 @@ def recognize_table(
     _check_top(top)
     require_same_model(queries, gallery.table, where=f"the queries and {gallery.location}")
     searcher = searcher_of(gallery, search, use_penalty=use_penalty)
+    judge = Judge.of(gallery, use_penalty=use_penalty, search=search)
     return _predict(
-        queries.vectors, queries.image_ids, gallery, searcher, top=top, use_penalty=use_penalty
+        queries.vectors,
+        queries.image_ids,
+        gallery,
+        searcher,
+        judge,
+        top=top,
+        use_penalty=use_penalty,
     )
 
 
@@ -124,8 +133,9 @@ def recognize_manifest(
     )
     table = EmbeddingTable.read(embeddings_dir)
     require_same_model(table, gallery.table, where=f"the queries and {gallery.location}")
+    judge = Judge.of(gallery, use_penalty=use_penalty, search=search)
     made = _predict(
-        table.vectors, table.image_ids, gallery, searcher, top=top, use_penalty=use_penalty
+        table.vectors, table.image_ids, gallery, searcher, judge, top=top, use_penalty=use_penalty
     )
     by_id = {prediction.image_id: prediction for prediction in made}
     missing = {image_id: "unreadable" for image_id in queries.image_ids if image_id not in by_id}
@@ -169,6 +179,7 @@ class Recognizer:
         self.gallery, self.runtime = gallery, runtime
         self.top, self.use_penalty = top, use_penalty
         self.searcher = searcher_of(gallery, search, use_penalty=use_penalty)
+        self.judge = Judge.of(gallery, use_penalty=use_penalty, search=search)
 
     @classmethod
     def load(
@@ -236,6 +247,7 @@ class Recognizer:
             names,
             self.gallery,
             self.searcher,
+            self.judge,
             top=self.top,
             use_penalty=self.use_penalty,
         )
@@ -258,6 +270,7 @@ def _predict(
     image_ids: Sequence[str],
     gallery: Gallery,
     searcher: Searcher,
+    judge: Judge | None,
     *,
     top: int,
     use_penalty: bool,
@@ -266,9 +279,15 @@ def _predict(
     if not image_ids:
         return []
     penalty = gallery.penalty if use_penalty else None
-    found = searcher.search(vectors_QD, min(top, len(table)))
+    found = searcher.search(
+        vectors_QD, min(max(top, judge.num_neighbors if judge else 0), len(table))
+    )
+    verdicts = judge.verdicts(found) if judge else [None] * len(image_ids)
+    shown_QK = found.indices[:, :top]
     predictions = []
-    for image_id, query_D, rows_K in zip(image_ids, vectors_QD, found.indices, strict=True):
+    for image_id, query_D, rows_K, verdict in zip(
+        image_ids, vectors_QD, shown_QK, verdicts, strict=True
+    ):
         similarities = table.vectors[rows_K].astype(np.float64) @ query_D.astype(np.float64)
         evidence = tuple(
             Evidence(
@@ -282,6 +301,15 @@ def _predict(
             for row, similarity in zip(rows_K.tolist(), similarities, strict=True)
         )
         best = evidence[0]
-        landmark = gallery.landmark(best.landmark_id)
-        predictions.append(Prediction(image_id, best.landmark_id, best.score, evidence, landmark))
+        predictions.append(
+            Prediction(
+                image_id,
+                best.landmark_id,
+                best.score,
+                evidence,
+                gallery.landmark(best.landmark_id),
+                None if verdict is None else verdict.probability,
+                None if verdict is None else verdict.is_known,
+            )
+        )
     return predictions

@@ -64,6 +64,15 @@ def test_it_prints_keeps_and_draws(gallery: Path, pictures: Manifest, tmp_path: 
     value = json.loads(call("calibrate", gallery, manifest, *wishes, "--json"))
     assert value["threshold"]["value"] == kept.threshold().value
     assert Path(value["calibration"]).is_file()
+    query = next(str(path) for path in pictures.select("query").paths)
+    text = call("recognize", gallery, query, "--backend", "torch", "--top", "1")
+    assert text.split()[:3] == ["photograph", "verdict", "chance"]
+    assert "known" in text.splitlines()[1]
+    value = json.loads(call("recognize", gallery, query, "--backend", "torch", "--json"))
+    assert 0.0 <= value["predictions"][0]["probability"] <= 1.0
+    assert value["predictions"][0]["is_known"] in (True, False)
+    answers = ("recognize", gallery, manifest, "-o", tmp_path / "s.csv", "--backend", "torch")
+    assert 0 <= json.loads(call(*answers, "--json"))["num_known"] <= 27
 
 
 def test_what_cannot_be_told_is_refused_before_any_photograph_is_read(

@@ -190,3 +190,12 @@ def test_a_bank_beside_a_solution(run: Run, tmp_path: Path) -> None:
     assert "No leak found. Compared: ids with the bank." in run(
         "--bank", str(tmp_path / "clean.csv")
     )
+
+
+def test_a_bank_of_images_that_the_solution_lists_and_nobody_answered(
+    run: Run, tmp_path: Path
+) -> None:
+    columns = {"image_id": ["e"], "path": ["e"], "landmark_id": [""], "role": ["nonlandmark"]}
+    Manifest.from_columns(columns, root=tmp_path).write(tmp_path / "bank.csv")
+    value = json.loads(run("--bank", str(tmp_path / "bank.csv"), "--json"))
+    assert value["verification"]["leaks"] is False

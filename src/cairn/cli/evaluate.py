@@ -84,11 +84,12 @@ def evaluate(
             credits = credits_by_path(queries.table, queries.paths)
     else:
         truth = files.read_solution(solution, usage=usage)  # type: ignore[arg-type]
-    leaks, counts = verify_evaluation(truth.truth, manifest, gallery=gallery, bank=bank)
-    if not allow_leaks:
-        leaks.refuse_leaks(solution, REFUSED)
     answers = truth.keep(_answered(submission))
     old = None if before is None else truth.keep(_answered(before))
+    answered = answers.keys() | (old or {}).keys()
+    leaks, counts = verify_evaluation(answered, manifest, gallery=gallery, bank=bank)
+    if not allow_leaks:
+        leaks.refuse_leaks(solution, REFUSED)
     report = score(
         answers,
         truth.truth,

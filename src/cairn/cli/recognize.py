@@ -88,16 +88,20 @@ def _manifest(
     answers = recognize_manifest(manifest, gallery, embeddings, workers=workers, **wishes)
     write_submission(output, answers.predictions)
     count = len(answers.predictions)
+    verdicts = [one.is_known for one in answers.predictions if one.is_known is not None]
+    known = sum(verdicts) if verdicts else None
     emit(
         {
             "submission": output,
             "num_queries": count,
             "num_unreadable": len(answers.unreadable),
             "embeddings": embeddings,
+            "num_known": known,
             "penalized": gallery.penalty is not None,
         },
         f"{count} queries answered, {len(answers.unreadable)} of them unreadable: {output}\n"
-        f"next: cairn evaluate {output} {path} -o evaluation",
+        + ("" if known is None else f"{known} of them count as known, by the calibration\n")
+        + f"next: cairn evaluate {output} {path} -o evaluation",
         as_json=as_json,
     )
 
@@ -180,9 +184,11 @@ def _as_table(predictions: Sequence[Prediction]) -> str:
     from rich.console import Console
     from rich.table import Table
 
+    judged = any(prediction.is_known is not None for prediction in predictions)
     table = Table(box=None, pad_edge=False)
     for title, justify in (
         ("photograph", "left"),
+        *([("verdict", "left"), ("chance", "right")] if judged else []),
         ("landmark", "left"),
         ("confidence", "right"),
         ("similarity", "right"),
@@ -194,16 +200,27 @@ def _as_table(predictions: Sequence[Prediction]) -> str:
         landmark = prediction.landmark_id or ""
         name = prediction.landmark and prediction.landmark.name
         shown = f"{name} ({landmark})" if name and name != landmark else landmark
-        first = (prediction.image_id, shown, f"{prediction.confidence:.4f}")
+        first = (
+            prediction.image_id,
+            *(_verdict(prediction) if judged else ()),
+            shown,
+            f"{prediction.confidence:.4f}",
+        )
         for evidence in prediction.evidence:
             other = "" if evidence.landmark_id == landmark else f"  [{evidence.landmark_id}]"
             numbers = (f"{evidence.similarity:.4f}", f"{evidence.penalty:.4f}")
             table.add_row(*map(_plain, (*first, *numbers, f"{evidence.path}{other}")))
-            first = ("", "", "")
+            first = ("",) * len(first)
     console = Console(width=None if Console().is_terminal else _UNFOLDED)
     with console.capture() as capture:
         console.print(table)
     return "\n".join(line.rstrip() for line in capture.get().splitlines())
+
+
+def _verdict(prediction: Prediction) -> tuple[str, str]:
+    if prediction.probability is None:
+        return "", ""
+    return "known" if prediction.is_known else "unknown", f"{prediction.probability:.0%}"
 
 
 def _plain(text: str) -> str:

@@ -155,6 +155,11 @@ def keep_calibration(gallery: Gallery, calibration: Calibration) -> str:
     return str(gallery.folder / name) if not gallery.place.remote else gallery.place.uri(name)
 
 
+def has_calibrations(gallery: Gallery) -> bool:
+    """Say whether the gallery keeps a calibration, for whatever state of it."""
+    return bool(gallery.place.items(FOLDER))
+
+
 def calibration_of(
     gallery: Gallery,
     *,

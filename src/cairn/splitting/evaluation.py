@@ -22,7 +22,7 @@ REFUSED = (
 
 
 def verify_evaluation(
-    query_ids: Iterable[str],
+    answered_ids: Iterable[str],
     manifest: Manifest | None = None,
     *,
     gallery: Path | None = None,
@@ -34,8 +34,9 @@ def verify_evaluation(
     opened.
 
     Args:
-        query_ids: The queries that are scored.
-        manifest: Where they come from; its other rows are compared too.
+        answered_ids: The queries that have an answer. Where there is no manifest they are all that
+            is compared: a solution file may list images that were set aside for the bank.
+        manifest: Where the queries come from; its other rows are compared too.
         gallery: A gallery, its embeddings or its manifest; else the manifest's own rows. The bank
             that a gallery keeps is compared too.
         bank: A bank's embeddings, or the manifest that they were made of.
@@ -49,7 +50,7 @@ def verify_evaluation(
     results = []
     counts = None
     if manifest is None:
-        ids = pa.array(list(query_ids), pa.string())
+        ids = pa.array(list(answered_ids), pa.string())
         queries = Side("the queries", ids, pa.nulls(len(ids), pa.string()))
     else:
         queries = side_of(manifest, "the queries", roles=("query",))
