@@ -517,6 +517,11 @@ def test_a_gallery_of_one_image_answers(place: Path, cairn: Cairn, tmp_path: Pat
     assert_refused(cairn(*train_words(manifest, tmp_path / "r")), "at least two")
 
 
+@pytest.mark.parametrize("name", ["名单.csv/x/y", "模型/model.safetensors/x"])
+def test_a_place_below_a_file_is_told(place: Path, cairn: Cairn, tmp_path: Path, name: str) -> None:
+    assert_refused(cairn("inspect", place / "名单.csv", "-o", place / name), "directory")
+
+
 @pytest.mark.parametrize("by_lance", [False, True])
 def test_a_full_disk_is_told(
     place: Path, cairn: Cairn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, by_lance: bool

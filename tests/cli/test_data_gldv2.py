@@ -64,7 +64,7 @@ def test_from_nothing_to_a_manifest(call: Call, tmp_path: Path, made: SmallGldv2
 
 def test_a_plan_downloads_nothing(call: Call, server: FileServer, tmp_path: Path) -> None:
     told, _ = call("--dry-run", "--sets", "train")
-    assert "train: 2 tars to fetch" in told
+    assert "train: tars to fetch: 2" in told
     assert json.loads(call("--dry-run", "--json")[0])["dry_run"] is True
     assert {asked.method for asked in server.asked} == {"HEAD"}
     assert not (tmp_path / "g").exists()
@@ -72,7 +72,7 @@ def test_a_plan_downloads_nothing(call: Call, server: FileServer, tmp_path: Path
 
 def test_steps_of_their_own(call: Call, server: FileServer, tmp_path: Path) -> None:
     told, _ = call("--sets", "2x,test")
-    assert "4 tars are unpacked" in told
+    assert f"tars unpacked in {tmp_path / 'g'}: 4;" in told
     assert "next: the same command with -o manifest.parquet" in told
     server.files.clear()
     asked = len(server.asked)
@@ -102,13 +102,17 @@ def test_what_cannot_be_is_refused_before_anything_is_asked(
     assert "needs the set" in refused(server, tmp_path, "-o", out, "--bank", "0.5").what
     assert "for a manifest" in refused(server, tmp_path, "--bank", "0.5").what
     assert "no set" in refused(server, tmp_path, "--sets", "cleen").what
+    backwards = refused(server, tmp_path, "-o", out, "--only", "9-3")
+    assert "smaller one first" in backwards.what
+    ending = refused(server, tmp_path, "-o", str(tmp_path / "m"))
+    assert (ending.todo, ending.where) == ("name it m.parquet", str(tmp_path / "m"))
     Path(out).write_text("here")
     assert "never overwritten" in refused(server, tmp_path, "-o", out).what
     assert server.asked == []
 
 
 def test_train_and_index_may_be_fetched_together(call: Call) -> None:
-    assert "4 tars are unpacked" in call("--sets", "train,index")[0]
+    assert ": 4;" in call("--sets", "train,index")[0]
 
 
 def test_no_manifest_of_half_a_set(call: Call, server: FileServer, tmp_path: Path) -> None:

@@ -49,6 +49,30 @@ def manifest(tmp_path: Path) -> Path:
     return path
 
 
+def test_a_name_that_no_manifest_has_is_refused_before_any_file_is_written(manifest: Path) -> None:
+    before = sorted(manifest.parent.iterdir())
+    for name, what in (("bench", "ends in"), ("manifest.csv/bench.parquet", "no folder")):
+        with pytest.raises(CairnError, match=what):
+            call("split", manifest, "-o", manifest.parent / name, "--no-look")
+    assert sorted(manifest.parent.iterdir()) == before
+
+
+def test_a_manifest_without_queries_is_not_called_free_of_leaks(manifest: Path) -> None:
+    with pytest.raises(CairnError, match="no queries"):
+        call("verify", manifest)
+
+
+def test_ctrl_c_says_that_the_same_command_goes_on(
+    manifest: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("cairn.inspection.look.look_at", interrupted)
+    _, said = call("split", manifest, "-o", manifest.with_name("bench.parquet"), code=130)
+    assert "the same command goes on" in said
+
+
 def test_split_and_verify(manifest: Path) -> None:
     out = manifest.with_name("bench.parquet")
     options = ("--unseen", 1, "--distractor-rate", 0.5, "--set", "bank_share=0.4", "--seed", 2)

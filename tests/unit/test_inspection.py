@@ -219,7 +219,7 @@ def small_manifest(folder: Path) -> Manifest:
             "landmark_id": ["故宫", "故宫", "b", "b", "", "b", "b", "故宫"],
             "role": ["train"] * 4 + ["nonlandmark", "query", "train", "query"],
             "category": ["palace", "palace", "church", None, None, None, "church", "palace"],
-            "natural_or_human_made": ["human-made"] * 8,
+            "natural_or_human_made": ["human-made"] * 6 + ["natural", "Natural"],
             "sha256": ["0" * 64] + [None] * 7,
             "width": [150, 200, 999] + [None] * 5,
             "height": [200, 150, 150] + [None] * 5,
@@ -270,6 +270,7 @@ def test_the_folder_of_an_inspection(inspected: Inspection) -> None:
     assert report["values"]["category"] == {
         "num_images": 7, "num_absent": 2, "num_values": 2, "images": {"palace": 3, "church": 2},
     }  # fmt: skip
+    assert report["natural_by_category"] == {"church": 1, "palace": 1}
     assert report["places"] == {
         "num_images": 2, "south_west": [-10.0, 2.0],
         "north_east": [50.0, 3.0],

@@ -52,7 +52,11 @@ def render_page(report: Mapping[str, Any], table: pa.Table, names: Mapping[str, 
         heading, text = _LISTS[kind]
         sections.append((kind.replace(" ", "-"), heading, _list(text, cards, len(rows))))
     sections += [
-        ("what-next", "What to do", _next()),
+        (
+            "what-next",
+            "What to do",
+            _next() if any(report["counts"].values()) else "<p>Nothing.</p>",
+        ),
         ("terms", "How to read this", _terms(report)),
     ]
     return document(

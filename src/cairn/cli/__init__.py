@@ -18,8 +18,13 @@ _TODO = {
     errno.EACCES: "get the right to write there, or name another place",
     errno.EPERM: "get the right to write there, or name another place",
     errno.EROFS: "name a place that can be written to",
+    errno.ENOENT: "check the path: this file, or a folder that it should lie in, is not there",
+    errno.ENOTDIR: "check the path: what should be a folder is a file",
+    errno.EISDIR: "check the path: what should be a file is a folder",
+    errno.EEXIST: "move it away, or name another place",
+    errno.ENAMETOOLONG: "name a shorter path",
 }
-"""What to do about a place that cannot be written to, by the number of the error."""
+"""What to do about a place that cannot be read or written, by the number of the error."""
 
 
 def main() -> None:
@@ -38,8 +43,13 @@ def main() -> None:
         number = error.errno or (int(told[1]) if told else 0)
         if number not in _TODO:
             raise
-        fault = CairnError(
-            os.strerror(number), where=error.filename2 or error.filename or "", todo=_TODO[number]
-        )
+        place = error.filename2 or error.filename or _quoted(str(error))
+        fault = CairnError(os.strerror(number), where=place, todo=_TODO[number])
         print(f"error: {fault}", file=sys.stderr)
         sys.exit(2)
+
+
+def _quoted(text: str) -> str:
+    """Return the path that a message without one of its own (Arrow's) has between quotes."""
+    found = re.search(r"'([^']+)'", text)
+    return found[1] if found else ""

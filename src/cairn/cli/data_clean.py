@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from cairn.cli.embed import Device
+from cairn.cli.manifests import free
 from cairn.cli.output import Json, emit
 
 
@@ -49,9 +50,13 @@ def clean(
     lines = [
         ", ".join(f"{kind} {count:,}" for kind, count in counts.items()),
         *([f"{missing:,} images of the manifest have no embedding here"] if missing else []),
-        f"open {page}; then edit {output / 'suggestions.csv'} and",
-        f"next: cairn data apply {output} {manifest} -o cleaned.parquet",
+        f"open {page}; nothing is suggested",
     ]
+    if any(counts.values()):
+        lines[-1:] = [
+            f"open {page}; then edit {output / 'suggestions.csv'} and",
+            f"next: cairn data apply {output} {manifest} -o cleaned.parquet",
+        ]
     emit({**found.report, "page": page}, "\n".join(lines), as_json=as_json)
 
 
@@ -59,7 +64,8 @@ def apply(
     suggestions: Annotated[Path, typer.Argument(help="The folder that `cairn data clean` wrote.")],
     manifest: Annotated[Path, typer.Argument(help="The manifest that was cleaned.")],
     output: Annotated[
-        Path, typer.Option("--output", "-o", help="The new manifest: .parquet or .csv.")
+        Path,
+        typer.Option("--output", "-o", help="The new manifest: .parquet or .csv.", callback=free),
     ],
     kinds: Annotated[
         str, typer.Option(help="Also apply, without a yes: relabel, drop, 'leave bank'.")

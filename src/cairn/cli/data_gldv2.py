@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from cairn.cli.manifests import finish, free
 from cairn.cli.output import Json, emit
 from cairn.errors import CairnError
 
@@ -18,7 +19,9 @@ def gldv2(
     folder: Annotated[Path, typer.Argument(help="Where the data set is, or will be.")],
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", help="A manifest of what is there: .parquet or .csv."),
+        typer.Option(
+            "--output", "-o", help="A manifest of what is there: .parquet or .csv.", callback=free
+        ),
     ] = None,
     sets: Annotated[
         str,
@@ -53,15 +56,12 @@ def gldv2(
     as_json: Json = False,
 ) -> None:
     """Fetch Google Landmarks v2, go on where it stopped, and make a manifest of what is there."""
-    from cairn.cli.manifests import finish
     from cairn.progress import say
-    from cairn.runs import require_absent
     from cairn.sources.gldv2 import choose, read_gldv2, require_one_label_space
 
     choice = choose(sets, only)
     if output is not None:
         require_one_label_space(choice, bank)  # before hours of downloading
-        require_absent(output)
     elif bank is not None:
         raise CairnError(
             "a share for the bank is for a manifest", where="--bank", todo="name it: -o"
@@ -79,9 +79,7 @@ def gldv2(
             return
         done.require_all()
         facts |= _told(done)
-        text = (
-            f"{done.num_tars:,} tars are unpacked in {folder}, {done.num_images:,} photographs now"
-        )
+        text = f"tars unpacked in {folder}: {done.num_tars:,}; photographs now: {done.num_images:,}"
         if done.unreadable:
             say(
                 f"note: {len(done.unreadable):,} unreadable photographs were left out: ledger.jsonl"

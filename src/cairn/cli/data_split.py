@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cairn.cli.output import Json, emit
+from cairn.cli.manifests import free
+from cairn.cli.output import Json, emit, resumable
 
 if TYPE_CHECKING:
     from cairn.inspection.look import Looks
@@ -35,7 +36,10 @@ Earlier = Annotated[
 def split(
     manifest: Annotated[Path, typer.Argument(help="Labelled images, and images of no landmark.")],
     output: Annotated[
-        Path, typer.Option("--output", "-o", help="The manifest to write; its card goes beside it.")
+        Path,
+        typer.Option(
+            "--output", "-o", help="The manifest to write; its card goes beside it.", callback=free
+        ),
     ],
     unseen: Annotated[
         float | None, typer.Option(help="Landmarks nobody knows: a share, or a number; 0.1.")
@@ -84,11 +88,12 @@ def split(
     given = {name: value for name, value in wishes.items() if value is not None}
     wanted = SplitSettings(**given, seed=seed).changed(settings or ())
     tail_of(wanted.tail)  # a wrong one is told before the photographs are looked at
-    for path in (output, *companions(output).values()):
+    for path in companions(output).values():
         require_absent(path)
     images = Manifest.read(manifest)
     partial = output.with_name(f"{output.name}.partial")
-    looks = _looks(images, earlier, partial) if look else None
+    with resumable():
+        looks = _looks(images, earlier, partial) if look else None
     groups = leak_groups(images, columns=group or (), looks=looks)
     made = split_manifest(images, wanted, groups=groups)
     checked = verify_split(made.manifest, looks=_some(looks, made.parts >= 0))
@@ -114,12 +119,19 @@ def verify(
     as_json: Json = False,
 ) -> None:
     """Check that queries do not stand among what is known; exit code 2 where they do."""
+    from cairn.errors import CairnError
     from cairn.manifest import Manifest
     from cairn.splitting import verify_split
     from cairn.splitting.evaluation import verify_evaluation
     from cairn.splitting.findings import SHOWN
 
     images = Manifest.read(manifest)
+    if "query" not in images.roles:
+        raise CairnError(
+            "this manifest has no queries, so that nothing in it can leak",
+            where=manifest,
+            todo="make some with `cairn data split`",
+        )
     looks = _looks(images, earlier) if look or earlier else None
     here = verify_split(
         images,

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from cairn.cli.output import Json, emit
+from cairn.cli.output import Json, emit, resumable
 
 Workers = Annotated[int, typer.Option(help="Decoding threads; 0 for as many as processors.")]
 Backend = Annotated[str, typer.Option(help="auto, torch or openvino.")]
@@ -46,15 +46,16 @@ def embed(
     chosen = images.gallery() if role == "gallery" else images.select(role)
     if role == "gallery" and "train" in chosen.roles:
         say("the manifest has no gallery images; its training images serve as the gallery")
-    result = embed_manifest(
-        model,
-        chosen,
-        output,
-        batch_size=BATCH_SIZE if batch_size is None else batch_size,
-        backend=backend,
-        device=device,
-        workers=workers,
-    )
+    with resumable():
+        result = embed_manifest(
+            model,
+            chosen,
+            output,
+            batch_size=BATCH_SIZE if batch_size is None else batch_size,
+            backend=backend,
+            device=device,
+            workers=workers,
+        )
     names = f" --names {manifest}" if "landmark_name" in images.table.column_names else ""
     next_step = {
         "gallery": f"\nnext: cairn gallery build {output} {model}{names} -o gallery",

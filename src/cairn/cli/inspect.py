@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from cairn.cli.output import Json, emit
+from cairn.cli.output import Json, emit, resumable
 
 
 def inspect(
@@ -29,7 +29,9 @@ def inspect(
     from cairn.inspection import inspect_manifest
     from cairn.manifest import Manifest
 
-    found = inspect_manifest(Manifest.read(manifest), output, earlier=earlier, workers=workers)
+    images = Manifest.read(manifest)
+    with resumable():
+        found = inspect_manifest(images, output, earlier=earlier, workers=workers)
     page = output / "index.html"
     text = "\n".join((*found.sentences, f"open {page}"))
     emit({**found.report, "page": page}, text, as_json=as_json)

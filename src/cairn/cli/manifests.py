@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -14,23 +15,35 @@ if TYPE_CHECKING:
     from cairn.manifest import Manifest
 
 
-def _free(output: Path) -> Path:
-    """Refuse a manifest's name before the work is done: by its ending, or because it is taken."""
+def free(output: Path | None) -> Path | None:
+    """Refuse a manifest's name before the work is done.
+
+    Raises:
+        CairnError: Its ending is none of a table, it is taken, or its folder cannot be written to.
+    """
     from cairn.columns import TABLE_SUFFIXES
     from cairn.errors import CairnError
     from cairn.runs import require_absent
 
+    if output is None:
+        return None
     if output.suffix.lower() not in TABLE_SUFFIXES:
         raise CairnError(
-            f"a manifest's name ends in .parquet or .csv, not {output.suffix!r}", where=output
+            f"a manifest's name ends in .parquet or .csv, not {output.suffix!r}",
+            where=output,
+            todo=f"name it {output.with_suffix('.parquet').name}",
         )
     require_absent(output)  # another holdout over the same name would leak queries into a gallery
+    folder = next(one for one in output.absolute().parents if one.exists())
+    if not folder.is_dir() or not os.access(folder, os.W_OK):
+        what = "this folder cannot be written to" if folder.is_dir() else "this is no folder"
+        raise CairnError(what, where=folder, todo="name another place: -o")
     return output
 
 
 Output = Annotated[
     Path,
-    typer.Option("--output", "-o", help="The manifest to write: .parquet or .csv.", callback=_free),
+    typer.Option("--output", "-o", help="The manifest to write: .parquet or .csv.", callback=free),
 ]
 LabelSpace = Annotated[
     str | None,

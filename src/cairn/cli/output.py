@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Annotated, Any
 
 import typer
@@ -13,3 +15,15 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on std
 def emit(value: dict[str, Any], text: str, *, as_json: bool) -> None:
     """Print ``value`` as one JSON line, or ``text`` for a person."""
     print(json.dumps(value, ensure_ascii=False, default=str) if as_json else text)
+
+
+@contextmanager
+def resumable() -> Iterator[None]:
+    """Say on Ctrl-C that the same command goes on from here, and end with 130 as shells do."""
+    from cairn.progress import say
+
+    try:
+        yield
+    except KeyboardInterrupt:
+        say("interrupted; the same command goes on from here")
+        raise typer.Exit(130) from None

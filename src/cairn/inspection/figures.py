@@ -57,6 +57,7 @@ def count_everything(manifest: Manifest, looks: Looks, sharing: Sharing) -> dict
         "shared_by_landmarks": shared_labels(sharing, manifest.landmark_ids),
         "sizes": _sizes(looks),
         "values": {name: _values(manifest, name) for name in _COUNTED if has(manifest, name)},
+        "natural_by_category": natural_by_category(manifest),
         "absent_columns": [name for name in ("license", "author") if not has(manifest, name)],
         "years": years(manifest),
         "places": _places(manifest),
@@ -90,6 +91,17 @@ def landmarks_by_size(images_per_landmark: Sequence[int] | NDArray[np.int64]) ->
         label = f"{low}" if low == high else (f"{low}-{high}" if high else f"> {low - 1}")
         counted[label] = int(((sizes >= low) & (sizes <= (high or sizes.max()))).sum())
     return counted
+
+
+def natural_by_category(manifest: Manifest) -> dict[str, int]:
+    """Return images of natural landmarks by category, most first; empty without both columns."""
+    if not (has(manifest, "category") and has(manifest, KIND_COLUMN)):
+        return {}
+    table = manifest.table
+    natural = pc.starts_with(table[KIND_COLUMN], "natural", ignore_case=True)
+    kept = pc.and_(natural, pc.not_equal(table["landmark_id"], "")).fill_null(False)
+    counted = Counter(table["category"].filter(kept).drop_null().to_pylist())
+    return dict(counted.most_common())
 
 
 def years(manifest: Manifest) -> dict[str, int]:

@@ -34,8 +34,8 @@ def sentences(report: Figures) -> tuple[str, ...]:
         said.append(f"All {report['num_images']:,} files can be read.")
     exact, near = report["num_exact_duplicates"], report["num_near_duplicates"]
     said.append(
-        f"{report['num_duplicate_pictures']:,} pictures stand more than once: {exact:,} images "
-        f"repeat an earlier file, {near:,} repeat its picture in other bytes."
+        f"Pictures that stand more than once: {report['num_duplicate_pictures']:,}. Of their later "
+        f"images {exact:,} repeat an earlier file, {near:,} its picture in other bytes."
         if exact or near
         else "No picture stands twice."
     )
@@ -102,8 +102,8 @@ def steps(report: Figures, out: Path) -> list[dict[str, Any]]:
             (
                 "labels",
                 "look",
-                f"{count:,} pictures bear two labels. One is wrong, or two landmarks are one: "
-                "mend landmark_id in the manifest. duplicates.csv has them all, with "
+                f"Pictures that bear two labels: {count:,}. One is wrong, or two landmarks are "
+                "one: mend landmark_id in the manifest. duplicates.csv has them all, with "
                 "labels_differ = 1.",
                 "",
             )
@@ -114,8 +114,8 @@ def steps(report: Figures, out: Path) -> list[dict[str, Any]]:
             (
                 "again",
                 "note",
-                f"{again:,} images repeat a picture. Within one landmark and role the first is "
-                "enough: clean.parquet leaves the others out.",
+                f"Images that repeat an earlier one’s picture: {again:,}. Within one landmark and "
+                "role the first is enough: clean.parquet leaves the others out.",
                 clean,
             )
         )
@@ -124,7 +124,7 @@ def steps(report: Figures, out: Path) -> list[dict[str, Any]]:
             (
                 "landmarks",
                 "note",
-                f"{count:,} of {report['num_gallery_landmarks']:,} landmarks have one image: "
+                f"Landmarks with a single image: {count:,} of {report['num_gallery_landmarks']:,}: "
                 "nothing can confirm it, and validation has nothing to set aside. In training, "
                 "--set sampling.min_images=2 leaves them out; the gallery keeps them.",
                 "",

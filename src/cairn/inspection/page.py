@@ -215,20 +215,26 @@ def _values(report: Mapping[str, Any]) -> str:
             counts[f"{values['num_values'] - len(counts):,} others"] = rest
         if values["num_absent"]:
             counts["not stated"] = values["num_absent"]
-        parts.append(f"<div><h3>{title}</h3>{_bars(counts, values['num_images'])}</div>")
-    said = "".join(
-        f"<p>The manifest has no column <code>{name}</code>.</p>"
-        for name in report["absent_columns"]
-    )
+        natural = report["natural_by_category"] if column == "category" else {}
+        key = ' <small class="natural">natural</small>' if natural else ""
+        bars = _bars(counts, values["num_images"], natural)
+        parts.append(f"<div><h3>{title}{key}</h3>{bars}</div>")
+    absent = " or ".join(f"<code>{name}</code>" for name in report["absent_columns"])
+    said = f"<p>The manifest has no column {absent}.</p>" if absent else ""
     return f'<div class="plots">{"".join(parts)}</div>{said}'
 
 
-def _bars(counts: Mapping[str, int], total: int) -> str:
+def _bars(counts: Mapping[str, int], total: int, natural: Mapping[str, int] | None = None) -> str:
+    """Return bars; of what is ``natural`` the part in another colour."""
     most = max(counts.values(), default=1)
+    part = {name: 100 * count / counts[name] for name, count in (natural or {}).items()
+            if name in counts}  # fmt: skip
     items = "".join(
         f'<li><span class="name">{escape(name)}</span>'
         f'<span class="number">{count:,} <small>{count / max(total, 1):.1%}</small></span>'
-        f'<span class="bar" style="width:{100 * count / most:.1f}%"></span></li>'
+        f'<span class="bar" style="width:{100 * count / most:.1f}%">'
+        + (f'<i style="width:{part[name]:.1f}%"></i>' if name in part else "")
+        + "</span></li>"
         for name, count in counts.items()
     )
     return f'<ul class="bars">{items}</ul>'

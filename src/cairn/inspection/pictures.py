@@ -15,7 +15,7 @@ from cairn.inspection.figures import coordinates, images_per_landmark, landmarks
 from cairn.inspection.look import Looks
 from cairn.inspection.map import draw_map
 from cairn.manifest import Manifest
-from cairn.pages.drawing import MUTED, NOW, WRONG, new_figure, thousands
+from cairn.pages.drawing import MUTED, NOW, RIGHT, WRONG, new_figure, thousands
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -52,7 +52,8 @@ def pictures(
     found["roles"] = ("Images by role", lambda: _bars(report["roles"], 0))
     for name, (column, title) in _BARS.items():
         if values := report["values"].get(column):
-            found[name] = (title, _drawer(values))
+            natural = report["natural_by_category"] if name == "categories" else {}
+            found[name] = (title, _drawer(values, natural))
     sizes = looks.sizes[looks.readable].astype(np.float64)
     if len(sizes):
         found["sizes"] = ("Sizes", lambda: _megapixels(sizes.prod(axis=1) / 1e6))
@@ -65,12 +66,12 @@ def pictures(
     return found
 
 
-def _drawer(values: Mapping[str, Any]) -> Draw:
+def _drawer(values: Mapping[str, Any], natural: Mapping[str, int]) -> Draw:
     rest = values["num_images"] - values["num_absent"] - sum(values["images"].values())
     counts = dict(values["images"])
     if values["num_absent"]:
         counts["not stated"] = values["num_absent"]
-    return lambda: _bars(counts, rest)
+    return lambda: _bars(counts, rest, natural)
 
 
 def draw_landmarks(counts: NDArray[np.int64]) -> Figure:
@@ -129,14 +130,18 @@ def draw_ranks(counts: NDArray[np.int64]) -> Figure:
     return figure
 
 
-def _bars(counts: Mapping[str, int], rest: int) -> Figure:
-    """Draw bars that lie, the first ones alone and the others in one."""
+def _bars(counts: Mapping[str, int], rest: int, natural: Mapping[str, int] | None = None) -> Figure:
+    """Draw bars that lie, the first ones alone and the others in one; what is natural apart."""
     names = list(counts)[:_MOST_BARS]
     rest += sum(counts.values()) - sum(counts[name] for name in names)
     shown = {name: counts[name] for name in names} | ({"all others": rest} if rest else {})
     total = sum(shown.values())
     figure, (axes,) = new_figure(7.0, 0.9 + 0.3 * max(len(shown), 3))
     drawn = axes.barh(range(len(shown)), list(shown.values()), color=NOW)
+    if natural:
+        parts = [natural.get(name, 0) for name in shown]
+        axes.barh(range(len(shown)), parts, color=RIGHT, label="of these natural")
+        axes.legend(loc="lower right")
     axes.set_yticks(range(len(shown)), [_drawable(name) for name in shown])
     axes.invert_yaxis()
     shares = [f"{count:,} ({count / total:.0%})" for count in shown.values()]
@@ -155,10 +160,13 @@ def _megapixels(values: NDArray[np.float64]) -> Figure:
     edges = np.geomspace(low / 1.05, high * 1.05, 41)
     _histogram(axes, np.clip(values, low, high), edges)
     axes.set_xscale("log")
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+    from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
-    subs = (1.0, 2.0, 5.0) if high / low < 200 else (1.0,)
-    axes.xaxis.set_major_locator(LogLocator(subs=subs))
+    if high / low < 5:  # too narrow for steps of 1, 2, 5: the log locator would crowd them
+        axes.xaxis.set_major_locator(MaxNLocator(4))
+    else:
+        subs = (1.0, 2.0, 5.0) if high / low < 200 else (1.0,)
+        axes.xaxis.set_major_locator(LogLocator(subs=subs))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set_xlabel("megapixels")

@@ -91,7 +91,7 @@ def render_card(facts: Mapping[str, Any], manifest: str, tail: str, left_out: st
         "",
         "## Provenance and how to verify",
         "",
-        f"- Command: `{shlex.join(map(str, facts['provenance']['command']))}`",
+        f"- Command: `{shlex.join(('cairn', *map(str, facts['provenance']['command'][1:])))}`",
         f"- Cairn {facts['provenance']['versions'].get('cairn-landmarks', 'unknown')}, commit "
         f"{facts['provenance']['commit'] or 'unknown'}, {facts['provenance']['time']}",
         f"- Fingerprint of what was given: `{given['fingerprint']}`",

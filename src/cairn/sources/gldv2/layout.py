@@ -187,7 +187,9 @@ def _numbers(text: str) -> frozenset[int]:
         match = re.fullmatch(r"\s*(\d{1,4})(?:\s*-\s*(\d{1,4}))?\s*", word)
         if match is None or (match[2] and int(match[2]) < int(match[1])):
             raise CairnError(
-                "the numbers of tars are written as 0-9 or 3,7,20-29", where=f"--only {text}"
+                "the numbers of tars are written as 0-9 or 3,7,20-29, the smaller one first",
+                where=f"--only {text}",
+                todo="leave it out for all tars",
             )
         found.update(range(int(match[1]), int(match[2] or match[1]) + 1))
     return frozenset(found)

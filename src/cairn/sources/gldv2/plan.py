@@ -121,7 +121,7 @@ class Plan:
     def text(self) -> str:
         """Return the plan in words, a line each."""
         if not self.tables and not self.tars:
-            return f"nothing is missing; {self.num_done} tars are unpacked"
+            return f"nothing is missing; tars unpacked: {self.num_done}"
         subset = self.choice.subset
         lines = []
         if self.tables:
@@ -129,14 +129,14 @@ class Plan:
             lines.append(f"{len(self.tables)} tables, {size}")
         for split in self.choice.splits:
             tars = [tar for tar in self.tars if tar.split is split]
-            what = f"{split.name}: {len(tars)} tars to fetch"
+            what = f"{split.name}: tars to fetch: {len(tars)}"
             if tars:
                 what += f", {bytes_text(sum(t.num_bytes for t in tars))}"
             if tars and split.name == "train" and subset != "train":
                 what += f"; of their photographs, those of {subset} are kept"
             lines.append(what)
         if self.num_done:
-            lines.append(f"{self.num_done} tars are unpacked already")
+            lines.append(f"tars unpacked already: {self.num_done}")
         how = "as published" if self.size is None else f"at a shorter side of {self.size} pixels"
         tars_text = "tars are kept" if self.keep_tars else "tars are deleted once unpacked"
         lines += [
