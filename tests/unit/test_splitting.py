@@ -312,6 +312,8 @@ def test_the_files_say_what_was_done(tmp_path: Path) -> None:
         result.manifest.fingerprint,
         "| contradictory | 2 |",
         "cairn data verify bench.parquet --look",
+        "| `seed` | 0 |",
+        f"Only {facts['parts']['query']} queries show a known landmark",
     ):
         assert words in card
     left = (tmp_path / "bench-left-out.csv").read_text(encoding="utf-8").splitlines()

@@ -9,6 +9,7 @@ from cairn.errors import CairnError
 from cairn.fetch.disk import DiskFullError
 from cairn.fetch.retry import Halt, Stopped, UnreachableError
 
+_GLANCE_S = 0.5
 _ENDS_ALL = (DiskFullError, UnreachableError)
 
 
@@ -32,7 +33,8 @@ def run_all(jobs: Sequence[Callable[[], None]], *, parallel: int, halt: Halt) ->
     try:
         waiting: set[Future[None]] = {pool.submit(job) for job in jobs}
         while waiting:
-            done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
+            # With an end to each wait: a Ctrl-C that comes just before one would not break it off.
+            done, waiting = wait(waiting, timeout=_GLANCE_S, return_when=FIRST_COMPLETED)
             for future in done:
                 fault = None if future.cancelled() else future.exception()
                 if fault is None or isinstance(fault, Stopped):

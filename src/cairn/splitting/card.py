@@ -29,6 +29,9 @@ _LIMITS = (
     "more or fewer queries than the share says.",
 )
 
+_FEW = 30
+"""Known queries below which the card warns."""
+
 
 def render_card(facts: Mapping[str, Any], manifest: str, tail: str, left_out: str) -> str:
     """Return the card.
@@ -67,7 +70,7 @@ def render_card(facts: Mapping[str, Any], manifest: str, tail: str, left_out: st
         "",
         *_tail(facts),
         "",
-        f"![Landmarks ranked by photographs, before and after]({tail})",
+        f"![Known landmarks ranked by photographs]({tail})",
         "",
         "## What hangs together",
         "",
@@ -164,13 +167,20 @@ def _limits(facts: Mapping[str, Any]) -> list[str]:
     limits = list(_LIMITS)
     if facts["distractor_rate"] == 0:
         limits.append("Every query shows a known landmark: *unknown* is not tested.")
+    known = facts["parts"].get("query", 0)
+    if known < _FEW:
+        limits.append(
+            f"Only {known:,} queries show a known landmark: scores of so few say little, and their "
+            "intervals are wide. A lower distractor rate keeps more."
+        )
     return limits
 
 
 def _table(heads: Sequence[str], rows: Sequence[Sequence[Any]]) -> list[str]:
     def cell(value: Any) -> str:
         number = isinstance(value, int) and not isinstance(value, bool)
-        return f"{value:,}" if number else str(value).replace("|", "\\|")
+        text = "as it comes" if value is None else str(value)
+        return f"{value:,}" if number else text.replace("|", "\\|")
 
     marks = ["---:" if rows and isinstance(rows[0][i], int) else "---" for i in range(len(heads))]
     return [
