@@ -6,6 +6,7 @@ import datetime as dt
 import errno
 import hashlib
 import random
+import socket
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -273,6 +274,16 @@ def test_progress_renews_patience(server: FileServer, tmp_path: Path) -> None:
     asking.get(md5=hashlib.md5(body).hexdigest())
     assert asking.path.read_bytes() == body
     assert all(wait <= 1.0 for wait in asking.waits)
+
+
+def test_an_address_where_nobody_ever_answered_is_told_soon() -> None:
+    with socket.socket() as taken:  # bound, and never listening
+        taken.bind(("127.0.0.1", 0))
+        waits: list[float] = []
+        client = Client(wait=waits.append, told=lambda _: None)
+        with pytest.raises(UnreachableError, match="given up after 4 tries"):
+            client.size(f"http://127.0.0.1:{taken.getsockname()[1]}/x")
+    assert len(waits) == 3
 
 
 def test_a_wish_to_stop_leaves_a_part(server: FileServer, tmp_path: Path) -> None:

@@ -65,6 +65,7 @@ class Client:
         self._chance = random.Random()
         self._timeout_s = timeout_s
         self._local = threading.local()
+        self._was_answered = False
 
     @contextmanager
     def response(
@@ -96,6 +97,7 @@ class Client:
             raise Transient(_words(error)) from None
         except requests.RequestException as error:
             raise CairnError(f"no address that can be asked: {error}", where=url) from None
+        self._was_answered = True
         with found, self.halt.ending(found.raw.shutdown):  # wakes a read that nothing comes for
             status = found.status_code
             if status in _PASSING or (status >= 500 and status not in _FINAL_5XX):
@@ -143,14 +145,17 @@ class Client:
                 return attempt()
             except Transient as fault:
                 failures = 1 if fault.received >= _ENOUGH_PROGRESS else failures + 1
-                if failures >= self._patience.attempts:
+                most = self._patience.attempts
+                if not self._was_answered:
+                    most = min(most, self._patience.unheard)
+                if failures >= most:
                     raise UnreachableError(
                         f"given up after {failures} tries: {fault.reason}",
                         where=url,
                         todo="check network and address; the same command goes on from here",
                     ) from None
                 delay = self._patience.delay(failures, self._chance, fault.retry_after_s)
-                tries = f"try {failures + 1} of {self._patience.attempts}"
+                tries = f"try {failures + 1} of {most}"
                 self.told(f"{url}: {fault.reason}; {tries} in {delay:.0f} s")
                 self._wait(delay)
 

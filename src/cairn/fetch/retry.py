@@ -50,11 +50,13 @@ class Patience:
 
     Args:
         attempts: Tries in a row without progress before it is given up.
+        unheard: Tries where no server has answered at all yet: a wrong address is told soon.
         first_s: The wait after the first failure; doubled after each further one.
         longest_s: No wait of our own is longer.
     """
 
     attempts: int = 10
+    unheard: int = 4
     first_s: float = 1.0
     longest_s: float = 60.0
 
