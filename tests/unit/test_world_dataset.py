@@ -83,6 +83,15 @@ def test_the_manifest_lists_photographs_that_open(world: Path) -> None:
     assert all(landmark for landmark, role in named if role == "train")
 
 
+def test_landmarks_are_natural_or_human_made_and_others_neither(world: Path) -> None:
+    for row in Manifest.read(world).table.to_pylist():
+        kind = row["natural_or_human_made"]
+        if row["landmark_id"]:
+            assert kind == ("natural" if row["category"] == "rock" else "human-made")
+        else:
+            assert kind is None
+
+
 def test_query_ids_and_paths_do_not_tell_the_answer(world: Path) -> None:
     query = Manifest.read(world).select("query")
     assert all("landmark" not in path.name for path in query.paths)

@@ -114,14 +114,16 @@ def sit(sitting: Sitting, config: WorldConfig, folder: Path) -> list[Row]:
     from cairn.world.nonlandmarks import draw_nonlandmark
     from cairn.world.photograph import render_photo
     from cairn.world.setting import place
-    from cairn.world.structures import draw_structure
+    from cairn.world.structures import NATURAL, draw_structure
 
     rng = generator(config.seed, sitting.side, sitting.structure, _SCENE)
     if sitting.side == LANDMARK:
         scene = place(draw_structure(rng), rng)
         category = scene.category
+        kind = "natural" if category in NATURAL else "human-made"
     else:
         category, scene = draw_nonlandmark(rng)
+        kind = ""
     rows: list[Row] = []
     for shot in sitting.shots:
         own = generator(config.seed, sitting.side, sitting.structure, _PHOTO, shot.index)
@@ -138,6 +140,7 @@ def sit(sitting: Sitting, config: WorldConfig, folder: Path) -> list[Row]:
                 "role": shot.role,
                 "label_space": LABEL_SPACE,
                 "category": category,
+                "natural_or_human_made": kind,
                 "width": picture.shape[1],
                 "height": picture.shape[0],
             }

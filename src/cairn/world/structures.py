@@ -42,6 +42,9 @@ FAMILIES: dict[str, Family] = {
 }
 """Every family of structures by its category."""
 
+NATURAL = frozenset({"rock"})
+"""The categories that nobody built."""
+
 _SHARES = {"church": 2.0, "dome": 1.5, "rock": 2.0, "statue": 1.5, "palace": 1.5, "tower": 1.5}
 
 
