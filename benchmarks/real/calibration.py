@@ -10,15 +10,13 @@ halves and, in brackets, the least and the highest. Takes the galleries and embe
 
 from __future__ import annotations
 
-import argparse
-import os
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from photos import ROLES, ROOT, ROWS, run_row
+from photos import ROLES, ROOT, ROWS, photographs_parser, run_row
 
 from cairn.calibration import (
     METHODS,
@@ -47,14 +45,7 @@ Bool = NDArray[np.bool_]
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    shared = Path(os.environ.get("CAIRN_SHARED", ROOT.parent / "shared"))
-    parser.add_argument("--photos", type=Path, default=shared / "photos")
-    parser.add_argument(
-        "--weights",
-        type=Path,
-        default=shared / "weights" / "mobilenetv2_100.imagenet.safetensors",
-    )
+    parser = photographs_parser(__doc__)
     parser.add_argument("--rows", nargs="*", choices=list(ROWS), default=["centred", "two-views"])
     parser.add_argument("--halves", type=int, default=10)
     parser.add_argument("--out", type=Path, default=ROOT / "real")

@@ -13,8 +13,6 @@ Where the photographs are not at hand it says so and ends well.
 
 from __future__ import annotations
 
-import argparse
-import os
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -22,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from photos import ROLES, photographs_parser
 from PIL import Image
 
 from cairn.checkpoint import save_model
@@ -47,9 +46,6 @@ from cairn.splitting.names import draws
 from cairn.submission import solution_of
 from cairn.tables import EmbeddingTable
 
-ROOT = Path(__file__).parents[2]
-ROLES = {"nonlandmark_index": "nonlandmark", "nonlandmark_query": "query"}
-
 
 @dataclass(frozen=True)
 class Photographs:
@@ -61,14 +57,7 @@ class Photographs:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    shared = Path(os.environ.get("CAIRN_SHARED", ROOT.parent / "shared"))
-    parser.add_argument("--photos", type=Path, default=shared / "photos")
-    parser.add_argument(
-        "--weights",
-        type=Path,
-        default=shared / "weights" / "mobilenetv2_100.imagenet.safetensors",
-    )
+    parser = photographs_parser(__doc__)
     parser.add_argument("--shares", type=float, nargs="*", default=[0.0, 0.1, 0.3, 0.6])
     parser.add_argument("--seeds", type=int, default=5)
     options = parser.parse_args()

@@ -60,8 +60,9 @@ ROWS: dict[str, tuple[str, str, tuple[str, ...]]] = {
 TUNED_STRENGTH = 0.3  # chosen by cross-validation over the training photographs (docs/log.md)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+def photographs_parser(description: str | None) -> argparse.ArgumentParser:
+    """Return a parser of where the photographs and the weights lie, for all scripts here."""
+    parser = argparse.ArgumentParser(description=(description or "").split("\n", 1)[0])
     shared = Path(os.environ.get("CAIRN_SHARED", ROOT.parent / "shared"))
     parser.add_argument("--photos", type=Path, default=shared / "photos")
     parser.add_argument(
@@ -69,6 +70,11 @@ def main() -> None:
         type=Path,
         default=shared / "weights" / "mobilenetv2_100.imagenet.safetensors",
     )
+    return parser
+
+
+def main() -> None:
+    parser = photographs_parser(__doc__)
     parser.add_argument("--manifest", default="manifest.csv")
     parser.add_argument("--rows", nargs="*", choices=list(ROWS), default=list(ROWS))
     parser.add_argument("--out", type=Path, default=ROOT / "real")

@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from cairn import columns
 from cairn.domain import Int64
 from cairn.manifest import Manifest
 
@@ -43,11 +44,10 @@ def ranks(manifest: Manifest) -> Int64:
 
 def coded(texts: Any) -> tuple[Int64, list[str]]:
     """Return (N,) numbers of the texts, and the different texts in order; null and "" are -1."""
-    whole = texts.combine_chunks() if isinstance(texts, pa.ChunkedArray) else texts
-    some = pc.if_else(pc.equal(whole, ""), pa.scalar(None, pa.string()), whole)
-    encoded = some.dictionary_encode()
-    order = pc.sort_indices(encoded.dictionary).to_numpy()
+    column = texts if isinstance(texts, pa.ChunkedArray) else pa.chunked_array([texts])
+    some = pc.if_else(pc.equal(column, ""), pa.scalar(None, pa.string()), column)
+    codes, names = columns.coded(some)
+    order = pc.sort_indices(names).to_numpy()
     place = np.full(len(order) + 1, -1, np.int64)  # the last stands for none
     place[order] = np.arange(len(order))
-    codes = encoded.indices.fill_null(-1).to_numpy()
-    return place[codes], encoded.dictionary.take(pa.array(order)).to_pylist()
+    return place[codes], names.take(pa.array(order)).to_pylist()
