@@ -15,6 +15,7 @@ from cairn.cli import (
     inspect,
     lint,
     penalize,
+    publish,
     recognize,
     reproduce,
     retrieval,
@@ -23,7 +24,7 @@ from cairn.cli import (
 
 _ORDER = (
     "demo", "data", "inspect", "train", "embed", "gallery", "penalize", "calibrate", "recognize",
-    "evaluate", "lint", "retrieval",
+    "evaluate", "lint", "retrieval", "push", "pull",
 )  # fmt: skip
 
 
@@ -67,4 +68,8 @@ app.command("recognize", short_help="Name the landmarks in photographs, with evi
 app.command("evaluate", short_help="Score answers, and write the report.")(evaluate.evaluate)
 app.command("lint", short_help="List all that is wrong with a submission file.")(lint.lint)
 app.add_typer(retrieval.app, name="retrieval")
+app.command("push", short_help="Publish a gallery with its model: a folder, or the hub.")(
+    publish.push
+)
+app.command("pull", short_help="Take in a published gallery, checked.")(publish.pull)
 app.add_typer(reproduce.app, name="reproduce")
