@@ -242,16 +242,28 @@ class Recognizer:
             raise CairnError(f"{len(sources)} photographs and {len(image_ids)} ids")
         encoded = encode_all(self.runtime, sources, batch_size=batch_size, workers=workers)
         names = [image_ids[row] for row in encoded.rows]
-        predictions = _predict(
-            encoded.vectors,
-            names,
+        predictions = self.answers(encoded.vectors, names)
+        return Answers(predictions, {image_ids[row]: why for row, why in encoded.unreadable})
+
+    def answers(
+        self, vectors_QD: Float32, image_ids: Sequence[str], *, top: int | None = None
+    ) -> list[Prediction]:
+        """Return the answers to photographs that are embedded already, in order.
+
+        Args:
+            vectors_QD: (Q, D) unit vectors by the gallery's model.
+            image_ids: Q ids.
+            top: Gallery images to show as evidence; by default those of this recognizer.
+        """
+        return _predict(
+            vectors_QD,
+            image_ids,
             self.gallery,
             self.searcher,
             self.judge,
-            top=self.top,
+            top=self.top if top is None else top,
             use_penalty=self.use_penalty,
         )
-        return Answers(predictions, {image_ids[row]: why for row, why in encoded.unreadable})
 
 
 def _check_top(top: int) -> None:

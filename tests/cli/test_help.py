@@ -13,6 +13,7 @@ def test_the_help_lists_commands_as_the_job_goes_and_every_recipe() -> None:
     assert listed == [
         *job,
         "recognize",
+        "serve",
         "evaluate",
         "lint",
         "retrieval",

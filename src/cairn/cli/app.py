@@ -19,12 +19,13 @@ from cairn.cli import (
     recognize,
     reproduce,
     retrieval,
+    serve,
     train,
 )
 
 _ORDER = (
     "demo", "data", "inspect", "train", "embed", "gallery", "penalize", "calibrate", "recognize",
-    "evaluate", "lint", "retrieval", "push", "pull",
+    "serve", "evaluate", "lint", "retrieval", "push", "pull",
 )  # fmt: skip
 
 
@@ -65,6 +66,7 @@ app.command("calibrate", short_help="Say how likely answers are right, and what 
 app.command("recognize", short_help="Name the landmarks in photographs, with evidence.")(
     recognize.recognize
 )
+app.command("serve", short_help="Answer photographs over HTTP; the gallery lives on.")(serve.serve)
 app.command("evaluate", short_help="Score answers, and write the report.")(evaluate.evaluate)
 app.command("lint", short_help="List all that is wrong with a submission file.")(lint.lint)
 app.add_typer(retrieval.app, name="retrieval")

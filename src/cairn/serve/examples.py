@@ -1,0 +1,39 @@
+"""Examples for the OpenAPI document; a test sends every one of them."""
+
+from __future__ import annotations
+
+import base64
+import io
+from functools import cache
+from typing import Any
+
+from PIL import Image
+
+from cairn.serve.vision import LANDMARKS
+
+
+@cache
+def example_image() -> str:
+    """Return a small JPEG, half sky and half stone, in base64."""
+    image = Image.new("RGB", (32, 32), (120, 160, 220))
+    image.paste((150, 130, 110), (0, 16, 32, 32))
+    buffer = io.BytesIO()
+    image.save(buffer, format="JPEG", quality=60)
+    return base64.b64encode(buffer.getvalue()).decode("ascii")
+
+
+JSON_EXAMPLE: dict[str, Any] = {
+    "one photograph": {"value": {"images": [{"content": example_image(), "image_id": "mine"}]}}
+}
+GOOGLE_EXAMPLE: dict[str, Any] = {
+    "landmark detection": {
+        "value": {
+            "requests": [
+                {
+                    "image": {"content": example_image()},
+                    "features": [{"type": LANDMARKS, "maxResults": 3}],
+                }
+            ]
+        }
+    }
+}
