@@ -25,14 +25,16 @@ from cairn.serve.metrics import Metrics
 from cairn.serve.problems import Problem
 from cairn.serve.rate import RateLimit
 from cairn.serve.settings import ServeSettings
+from cairn.serve.static import PREFIX
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[MutableMapping[str, Any], Receive, Send], Awaitable[None]]
 
-OPEN_PATHS = frozenset(("/healthz", "/readyz"))
-"""What needs no token: a machine that looks whether the server lives has none."""
+OPEN_PATHS = frozenset(("/", "/healthz", "/readyz"))
+"""What needs no token: a machine that looks whether the server lives has none, nor has whoever
+loads the page that asks for one."""
 
 _SAFE = frozenset(("GET", "HEAD", "OPTIONS"))
 _RECOGNIZES = frozenset(("/v1/recognize", "/v1/images:annotate"))
@@ -131,7 +133,7 @@ class Gate:
         if int(length) > self._max_bytes:
             raise self._too_large()
         scope["state"]["by"] = ""
-        if path in OPEN_PATHS or not self._tokens:
+        if path in OPEN_PATHS or path.startswith(PREFIX) or not self._tokens:
             return
         token = find_token(self._tokens, _secret(headers))
         if token is None:
