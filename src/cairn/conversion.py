@@ -58,7 +58,8 @@ def to_onnx(module: nn.Module, example: Float32) -> bytes:
                 verbose=False,
             )
         assert program is not None
-        return program.model_proto.SerializeToString()
+        network: bytes = program.model_proto.SerializeToString()
+        return network
     finally:
         talkative.setLevel(level)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -127,6 +128,7 @@ def test_it_carries_the_model_s_name_and_input(model_dir: Path, run: Runtime) ->
 
 def test_other_shapes_and_types_are_refused(run: Runtime) -> None:
     good = images(run, 2)
-    for spoiled in (good[..., :-1], good[0], good.astype(np.float64)):
+    spoiled_ones: list[Any] = [good[..., :-1], good[0], good.astype(np.float64)]
+    for spoiled in spoiled_ones:
         with pytest.raises(CairnError, match="this model takes"):
             run(spoiled)

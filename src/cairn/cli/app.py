@@ -11,6 +11,7 @@ from cairn.cli import (
     demo,
     embed,
     evaluate,
+    export,
     gallery,
     inspect,
     lint,
@@ -23,7 +24,7 @@ from cairn.cli import (
 
 _ORDER = (
     "demo", "data", "inspect", "train", "embed", "gallery", "penalize", "calibrate", "recognize",
-    "evaluate", "lint", "retrieval",
+    "evaluate", "lint", "retrieval", "export",
 )  # fmt: skip
 
 
@@ -66,5 +67,6 @@ app.command("recognize", short_help="Name the landmarks in photographs, with evi
 )
 app.command("evaluate", short_help="Score answers, and write the report.")(evaluate.evaluate)
 app.command("lint", short_help="List all that is wrong with a submission file.")(lint.lint)
+app.command("export", short_help="A model as ONNX or OpenVINO, float32 or int8.")(export.export)
 app.add_typer(retrieval.app, name="retrieval")
 app.add_typer(reproduce.app, name="reproduce")
