@@ -42,7 +42,7 @@ _NUM_PICTURES = 6
 class Runtime:
     """A loaded embedder: (B, 3, S, S) float32 -> (B, D) float32 of unit length.
 
-    A model that looks at two views takes (B, 2, 3, S, S): see ``Preprocess.input_shape``.
+    A model that looks at V views takes (B, V, 3, S, S): see ``Preprocess.input_shape``.
 
     Call it from one thread at a time.
 
@@ -123,9 +123,7 @@ def module_runtime(
         raise CairnError(f"unknown backend {backend!r}", todo=nearest(backend, BACKENDS))
     target = _device(device, backend)
     module = module.eval().to(target, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    pictures = sample_pictures(preprocess.image_size)
-    if preprocess.resize == "both":
-        pictures = np.stack([pictures, pictures[::-1]], axis=1)
+    pictures = sample_input(preprocess)
     plain = _torch_forward(module, target, None)
     expected = plain(pictures)
     forward, description = plain, f"PyTorch on {target}, float32"
@@ -162,6 +160,15 @@ def sample_pictures(side: int) -> Float32:
     contrast = random.permutation(np.linspace(0.25, 1, _NUM_PICTURES)).reshape(-1, 1, 1, 1)
     brightness = random.permutation(np.linspace(-1, 1, _NUM_PICTURES)).reshape(-1, 1, 1, 1)
     return pictures * contrast.astype(np.float32) + brightness.astype(np.float32)
+
+
+def sample_input(preprocess: Preprocess) -> Float32:
+    """Return (6, ...) input of a model made of `sample_pictures`, another picture in each view."""
+    *views, _, side, _ = preprocess.input_shape
+    pictures = sample_pictures(side)
+    if not views:
+        return pictures
+    return np.stack([np.roll(pictures, view, axis=0) for view in range(views[0])], axis=1)
 
 
 def _device(name: str, backend: str) -> torch.device:
