@@ -119,6 +119,7 @@ def _card(config: ModelConfig, facts: Mapping[str, Any]) -> str:
         "",
         f"- input: {pre.image_size} x {pre.image_size} RGB, {pre.resize}, "
         f"mean {pre.mean}, std {pre.std}, {pre.interpolation}",
+        *([f"- views: {pre.views}, their embeddings averaged"] if pre.has_views else []),
         f"- started from: {config.weights or 'random weights'}",
         *(f"- {name}: {value}" for name, value in facts.items()),
         "",

@@ -19,7 +19,7 @@ EXPORT_FORMAT = 1
 """Version of ``export.json``."""
 
 PROBES_NAME = "probes.safetensors"
-"""Embeddings (6, D) of `cairn.runtime.probe_pictures`, which every machine that loads the export
+"""Embeddings (6, D) of `cairn.runtime.sample_input`, which every machine that loads the export
 must reproduce."""
 
 FORMATS = {"onnx": "model.onnx", "openvino": "model.xml"}

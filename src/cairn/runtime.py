@@ -47,7 +47,7 @@ _CPU_ENGINES = {"openvino": "OpenVINO", "onnx": "ONNX Runtime"}
 class Runtime:
     """A loaded embedder: (B, 3, S, S) float32 -> (B, D) float32 of unit length.
 
-    A model that looks at two views takes (B, 2, 3, S, S): see ``Preprocess.input_shape``.
+    A model that looks at V views takes (B, V, 3, S, S): see ``Preprocess.input_shape``.
 
     Call it from one thread at a time.
 
@@ -134,7 +134,7 @@ def module_runtime(
     _require_backend(backend)
     target = _device(device, backend)
     module = module.eval().to(target, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    pictures = probe_pictures(preprocess)
+    pictures = sample_input(preprocess)
     plain = _torch_forward(module, target, None)
     expected = plain(pictures)
     forward, description = plain, f"PyTorch on {target}, float32"
@@ -145,14 +145,6 @@ def module_runtime(
             break
         say(f"{name}: cosine {cosine:.5f} to float32 PyTorch is below {FAITHFUL}; not used")
     return Runtime(forward, fingerprint, preprocess, int(expected.shape[1]), description)
-
-
-def probe_pictures(preprocess: Preprocess) -> Float32:
-    """Return six seeded inputs of ``preprocess.input_shape``, on which ways are compared."""
-    pictures = sample_pictures(preprocess.image_size)
-    if preprocess.resize == "both":
-        return np.stack([pictures, pictures[::-1]], axis=1)
-    return pictures
 
 
 def sample_pictures(side: int) -> Float32:
@@ -181,6 +173,15 @@ def sample_pictures(side: int) -> Float32:
     return pictures * contrast.astype(np.float32) + brightness.astype(np.float32)
 
 
+def sample_input(preprocess: Preprocess) -> Float32:
+    """Return (6, ...) input of a model made of `sample_pictures`, another picture in each view."""
+    *views, _, side, _ = preprocess.input_shape
+    pictures = sample_pictures(side)
+    if not views:
+        return pictures
+    return np.stack([np.roll(pictures, view, axis=0) for view in range(views[0])], axis=1)
+
+
 def _exported_runtime(folder: Path, *, backend: str, device: str) -> Runtime:
     """Return an export as a runtime, having seen that it gives here what it gave when made."""
     from safetensors.numpy import load_file
@@ -196,7 +197,7 @@ def _exported_runtime(folder: Path, *, backend: str, device: str) -> Runtime:
             todo=f"for PyTorch or a GPU, give the model folder it was made of ({exported.source})",
         )
     expected = load_file(folder / PROBES_NAME)[exported.precision]
-    pictures = probe_pictures(preprocess)
+    pictures = sample_input(preprocess)
     least = FAITHFUL if exported.precision == "float32" else SAME_INT8
     for name, forward in _exported_forwards(exported, folder / exported.network, backend):
         cosine = _least_cosine(forward(pictures), expected)

@@ -33,6 +33,11 @@ MODELS: dict[str, dict[str, object]] = {
         "neck": "whitened",
         "preprocess": {"image_size": 32, "resize": "both"},
     },
+    "scales and mirror images": {
+        "backbone": "resnext_small",
+        "backbone_args": {"layers": (1, 1, 1, 1), "base_width": 64},
+        "preprocess": {"image_size": 32, "scales": (1.0, 1.5), "flip": True},
+    },
     "same padding": {
         "backbone": "mobilenetv2_035",
         "backbone_args": {"pad_type": "same"},

@@ -23,7 +23,7 @@ from cairn.gallery import Gallery
 from cairn.manifest import Manifest
 from cairn.model import build
 from cairn.recognize import Recognizer, recognize_manifest
-from cairn.runtime import load_runtime, probe_pictures
+from cairn.runtime import load_runtime, sample_input
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +69,7 @@ def int8(
 
 def cosines(ours: Path, theirs: Path, backend: str = "auto") -> Float32:
     run, plain = load_runtime(ours, backend=backend), load_runtime(theirs, backend="torch")
-    images = probe_pictures(run.preprocess)
+    images = sample_input(run.preprocess)
     found: Float32 = (run(images) * plain(images)).sum(axis=1)
     return found
 

@@ -15,6 +15,7 @@ from cairn.cli import (
     gallery,
     inspect,
     lint,
+    model,
     penalize,
     recognize,
     reproduce,
@@ -23,8 +24,8 @@ from cairn.cli import (
 )
 
 _ORDER = (
-    "demo", "data", "inspect", "train", "embed", "gallery", "penalize", "calibrate", "recognize",
-    "evaluate", "lint", "retrieval", "export",
+    "demo", "data", "inspect", "train", "model", "embed", "gallery", "penalize", "calibrate",
+    "recognize", "evaluate", "lint", "retrieval", "export",
 )  # fmt: skip
 
 
@@ -54,6 +55,7 @@ app.command("inspect", short_help="Imbalance, unreadable files, duplicates and l
     inspect.inspect
 )
 app.command("train", short_help="Train an embedder on a manifest.")(train.train)
+app.add_typer(model.app, name="model")
 app.command("embed", short_help="Embed the images of one role of a manifest.")(embed.embed)
 app.add_typer(gallery.app, name="gallery")
 app.command("penalize", short_help="Discount gallery images that anything resembles.")(

@@ -45,7 +45,7 @@ from cairn.manifest import Manifest
 from cairn.model import Embedder
 from cairn.progress import say, track
 from cairn.runs import atomic_folder, require_absent
-from cairn.runtime import module_runtime, probe_pictures
+from cairn.runtime import module_runtime, sample_input
 
 NUM_CALIBRATION = 200
 """Photographs that activation ranges are measured on."""
@@ -93,7 +93,7 @@ def export_model(
     module, config = load_model(model_dir)
     source, precision = model_fingerprint(model_dir), "int8" if int8 else "float32"
     plain = module_runtime(module, config.preprocess, backend="torch", device="cpu")
-    pictures = probe_pictures(config.preprocess)
+    pictures = sample_input(config.preprocess)
     probes = _enough(pictures)
     calibration: list[Float32] = []
     if int8:
