@@ -10,7 +10,7 @@ import onnx
 import pytest
 import torch
 
-from cairn import conversion
+from cairn import conversion, execution
 from cairn.checkpoint import model_fingerprint, save_model
 from cairn.config import ModelConfig, Recipe
 from cairn.domain import Float32
@@ -124,7 +124,7 @@ def test_a_network_that_is_not_the_model_is_refused_and_leaves_nothing(
 ) -> None:
     from cairn.export import export
 
-    honest = export.onnx_forward
+    honest = execution.onnx_forward
 
     def spoiled(path: Path) -> Callable[[Float32], Float32]:
         forward = honest(path)
@@ -148,7 +148,8 @@ def test_parity_sees_a_fault_in_one_size_of_batch() -> None:
         measure_parity(only_small, images, vectors, tolerance=0.9)
 
     def of_one(images: Float32) -> Float32:
-        return vectors[images[:1, 0].astype(int)]
+        found: Float32 = vectors[images[:1, 0].astype(int)]
+        return found
 
     with pytest.raises(CairnError, match="a batch of 2 gives"):
         measure_parity(of_one, images, vectors, tolerance=0.9)
@@ -260,7 +261,7 @@ def test_an_export_that_gives_something_else_here_is_refused(
 ) -> None:
     from cairn import runtime
 
-    honest = runtime.onnx_forward
+    honest = execution.onnx_forward
     monkeypatch.setattr(
         runtime, "onnx_forward", lambda path: lambda images: np.roll(honest(path)(images), 1, 1)
     )

@@ -6,6 +6,7 @@ import typer
 from typer.core import TyperGroup
 
 from cairn.cli import (
+    attention,
     calibrate,
     data,
     demo,
@@ -25,7 +26,7 @@ from cairn.cli import (
 
 _ORDER = (
     "demo", "data", "inspect", "train", "model", "embed", "gallery", "penalize", "calibrate",
-    "recognize", "evaluate", "lint", "retrieval", "export",
+    "recognize", "evaluate", "lint", "retrieval", "attention", "export",
 )  # fmt: skip
 
 
@@ -69,6 +70,9 @@ app.command("recognize", short_help="Name the landmarks in photographs, with evi
 )
 app.command("evaluate", short_help="Score answers, and write the report.")(evaluate.evaluate)
 app.command("lint", short_help="List all that is wrong with a submission file.")(lint.lint)
+app.command("attention", short_help="Where a model looks, and what speaks for a match.")(
+    attention.attention
+)
 app.command("export", short_help="A model as ONNX or OpenVINO, float32 or int8.")(export.export)
 app.add_typer(retrieval.app, name="retrieval")
 app.add_typer(reproduce.app, name="reproduce")
