@@ -5,8 +5,10 @@ before it is decoded, and says how much of it the decoder must keep; `cut` takes
 decoded picture, as bytes; colours, mirroring and blanking are one pass over the bytes, for a batch
 on its device (`change_batch`), or on the processor for each photograph (`cairn.pixels`).
 
-Both transforms give float32 (3, S, S), normalised as the weights expect. Evaluation may show two
-views of a photograph; training always shows one. Legend: S side of the input, B photographs.
+Both transforms give float32 (3, S, S), normalised as the weights expect. Evaluation may show
+several views of a photograph; training always shows one.
+
+Legend: S side of the input, B photographs.
 """
 
 from __future__ import annotations
@@ -72,17 +74,23 @@ def eval_transform(preprocess: Preprocess) -> Callable[[Image.Image], Float32]:
         A function from an RGB image to float32 of ``preprocess.input_shape``.
     """
     scale_3, shift_3 = normalisation(preprocess)
+    crops = {"crop": (True,), "squash": (False,), "both": (True, False)}[preprocess.resize]
+    views = [(preprocess.at(side), crop) for side in preprocess.sides for crop in crops]
 
-    def view(image: Image.Image, *, crop: bool) -> Float32:
-        pixels = _center_crop(image, preprocess) if crop else cut(image, _WHOLE, preprocess)
+    def show(image: Image.Image, settings: Preprocess, *, crop: bool) -> Float32:
+        pixels = _center_crop(image, settings) if crop else cut(image, _WHOLE, settings)
         values = pixels * scale_3[:, None, None]
         values += shift_3[:, None, None]
         return values
 
     def transform(image: Image.Image) -> Float32:
-        if preprocess.resize == "both":
-            return np.stack([view(image, crop=True), view(image, crop=False)])
-        return view(image, crop=preprocess.resize == "crop")
+        shown = [show(image, settings, crop=crop) for settings, crop in views]
+        if len(preprocess.sides) == 1:
+            return shown[0] if len(shown) == 1 else np.stack(shown)
+        squares = np.zeros(preprocess.input_shape, dtype=np.float32)
+        for square, values in zip(squares, shown, strict=True):
+            square[:, : values.shape[1], : values.shape[2]] = values
+        return squares
 
     return transform
 
@@ -167,7 +175,7 @@ def decode_side(preprocess: Preprocess) -> int:
     by little is softer than one shrunk at once, which shows in its embedding.
     """
     share = preprocess.crop_pct if preprocess.resize != "squash" else 1.0
-    return math.ceil(_SPARE * preprocess.image_size / share)
+    return math.ceil(_SPARE * max(preprocess.sides) / share)
 
 
 def decode_size(preprocess: Preprocess, box: Box) -> tuple[int, int]:
@@ -184,16 +192,45 @@ def _center_crop(image: Image.Image, preprocess: Preprocess) -> Pixels:
     """
     side = preprocess.image_size
     pixels_HWC = np.asarray(image)
-    short = min(image.size)
-    if max(image.size) > _LONGEST * short:
-        spare_h, spare_w = (max(0, n - _LONGEST * short) // 2 for n in pixels_HWC.shape[:2])
-        pixels_HWC = pixels_HWC[spare_h : len(pixels_HWC) - spare_h]
-        pixels_HWC = pixels_HWC[:, spare_w : pixels_HWC.shape[1] - spare_w]
-    kept = math.floor(side / preprocess.crop_pct)
-    height, width = (kept * n // short for n in pixels_HWC.shape[:2])
-    top, left = round((height - side) / 2), round((width - side) / 2)
+    spare_w, spare_h, width, height, left, top = _crop_geometry(image.size, preprocess)
+    pixels_HWC = pixels_HWC[spare_h : len(pixels_HWC) - spare_h]
+    pixels_HWC = pixels_HWC[:, spare_w : pixels_HWC.shape[1] - spare_w]
     whole = _resample(pixels_HWC, height, width, preprocess)
     return whole[:, top : top + side, left : left + side]
+
+
+def crop_box(size: tuple[int, int], preprocess: Preprocess) -> Box:
+    """Return what the centre crop keeps of a photograph of ``size`` (width, height)."""
+    spare_w, spare_h, width, height, left, top = _crop_geometry(size, preprocess)
+    side = preprocess.image_size
+    edges = []
+    for length, spare, scaled, start in (
+        (size[0], spare_w, width, left),
+        (size[1], spare_h, height, top),
+    ):
+        kept = length - 2 * spare
+        edges.append([(spare + at / scaled * kept) / length for at in (start, start + side)])
+    (first, last), (upper, lower) = edges
+    return first, upper, last, lower
+
+
+def _crop_geometry(
+    size: tuple[int, int], preprocess: Preprocess
+) -> tuple[int, int, int, int, int, int]:
+    """Return what is cut off each side, the size it is then scaled to, and where the crop starts.
+
+    All come as width, height, width, height, left, top; the first two in pixels of the photograph.
+    """
+    side, short = preprocess.image_size, min(size)
+    spare_w, spare_h = (
+        max(0, n - _LONGEST * short) // 2 if max(size) > _LONGEST * short else 0 for n in size
+    )
+    kept = math.floor(side / preprocess.crop_pct)
+    width, height = (
+        kept * (n - 2 * spare) // short for n, spare in zip(size, (spare_w, spare_h), strict=True)
+    )
+    top, left = round((height - side) / 2), round((width - side) / 2)
+    return spare_w, spare_h, width, height, left, top
 
 
 def _resample(pixels_HWC: Pixels, height: int, width: int, preprocess: Preprocess) -> Pixels:

@@ -19,6 +19,7 @@ from torch import nn
 
 from cairn.config import ModelConfig
 from cairn.errors import CairnError
+from cairn.exported import is_export, read_export
 from cairn.model import Embedder, assemble
 from cairn.runs import atomic_folder, write_json
 from cairn.weights import MODEL_FORMAT
@@ -81,9 +82,13 @@ def load_model(folder: Path) -> tuple[Embedder, ModelConfig]:
 def model_fingerprint(folder: Path) -> str:
     """Return 16 hex digits that name what the model computes: its config and its weights.
 
+    An export says itself what it computes: see ``cairn.exported.Exported``.
+
     Raises:
         CairnError: The folder is not a model folder, or lacks its weights.
     """
+    if is_export(folder):
+        return read_export(folder).fingerprint
     config = read_config(folder).model_dump(exclude={"weights"})
     digest = hashlib.sha256(json.dumps(config, sort_keys=True).encode())
     weights = folder / "model.safetensors"
@@ -114,6 +119,7 @@ def _card(config: ModelConfig, facts: Mapping[str, Any]) -> str:
         "",
         f"- input: {pre.image_size} x {pre.image_size} RGB, {pre.resize}, "
         f"mean {pre.mean}, std {pre.std}, {pre.interpolation}",
+        *([f"- views: {pre.views}, their embeddings averaged"] if pre.has_views else []),
         f"- started from: {config.weights or 'random weights'}",
         *(f"- {name}: {value}" for name, value in facts.items()),
         "",

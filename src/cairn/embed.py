@@ -211,7 +211,7 @@ def _preparer(runtime: Runtime) -> Callable[[Source], Float32 | str]:
     def prepare(source: Source) -> Float32 | str:
         try:
             if isinstance(source, Image.Image):
-                return transform(_as_decoded(source))
+                return transform(as_decoded(source))
             return transform(decode(source, min_side=min_side))
         except UnreadableImage as error:
             return error.reason
@@ -219,7 +219,7 @@ def _preparer(runtime: Runtime) -> Callable[[Source], Float32 | str]:
     return prepare
 
 
-def _as_decoded(image: Image.Image) -> Image.Image:
+def as_decoded(image: Image.Image) -> Image.Image:
     """Return an opened picture as ``decode`` would give it: one rule for all modes."""
     try:
         upright = ImageOps.exif_transpose(image)

@@ -24,6 +24,7 @@ from cairn.judge import Judge
 from cairn.manifest import Manifest
 from cairn.runtime import Runtime, load_runtime
 from cairn.searchers import Searcher
+from cairn.stand_in import require_model_of, require_stand_in
 from cairn.tables import EmbeddingTable, require_same_model
 
 TOP = 5
@@ -93,6 +94,7 @@ def recognize_manifest(
     backend: str = "auto",
     device: str = "auto",
     workers: int = 0,
+    model_dir: Path | None = None,
 ) -> Answers:
     """Return a prediction for every image of role query, embedding them first.
 
@@ -109,9 +111,11 @@ def recognize_manifest(
         backend: See ``batch_size``.
         device: See ``batch_size``.
         workers: See ``batch_size``.
+        model_dir: An export to embed by, in place of the gallery's own model.
 
     Raises:
-        CairnError: The manifest has no query, or none that can be read.
+        CairnError: The manifest has no query, or none that can be read, or the export may not
+            stand in for the gallery's model.
     """
     _check_top(top)
     queries = manifest.select("query")
@@ -122,8 +126,10 @@ def recognize_manifest(
             todo="give the rows to be recognized that role",
         )
     searcher = searcher_of(gallery, search, use_penalty=use_penalty)  # before any work
+    if model_dir is not None:
+        require_stand_in(Path(model_dir), gallery.table.fingerprint, gallery.location)
     embed(
-        gallery.model_dir,
+        gallery.model_dir if model_dir is None else model_dir,
         queries,
         embeddings_dir,
         batch_size=batch_size,
@@ -132,7 +138,8 @@ def recognize_manifest(
         workers=workers,
     )
     table = EmbeddingTable.read(embeddings_dir)
-    require_same_model(table, gallery.table, where=f"the queries and {gallery.location}")
+    if model_dir is None:
+        require_same_model(table, gallery.table, where=f"the queries and {gallery.location}")
     judge = Judge.of(gallery, use_penalty=use_penalty, search=search)
     made = _predict(
         table.vectors, table.image_ids, gallery, searcher, judge, top=top, use_penalty=use_penalty
@@ -168,13 +175,9 @@ class Recognizer:
         use_penalty: bool = True,
         search: str = "exact",
     ) -> None:
-        if runtime.fingerprint != gallery.table.fingerprint:
-            raise CairnError(
-                f"the gallery was made by model {gallery.table.fingerprint}, "
-                f"this is {runtime.fingerprint or 'another'}",
-                where=gallery.location,
-                todo="load the model in the gallery's own folder: Recognizer.load(gallery)",
-            )
+        require_model_of(
+            gallery.location, gallery.table.fingerprint, runtime.fingerprint, runtime.stands_for
+        )
         _check_top(top)
         self.gallery, self.runtime = gallery, runtime
         self.top, self.use_penalty = top, use_penalty
@@ -191,14 +194,28 @@ class Recognizer:
         search: str = "exact",
         backend: str = "auto",
         device: str = "auto",
+        model_dir: Path | None = None,
     ) -> Recognizer:
         """Return the recognizer of a gallery, a folder or ``s3://...``, its model ready to run.
 
+        Args:
+            gallery_folder: The gallery.
+            top: See the class, as for ``use_penalty`` and ``search``.
+            use_penalty: See ``top``.
+            search: See ``top``.
+            backend: See ``cairn.runtime.load_runtime``, as for ``device``.
+            device: See ``backend``.
+            model_dir: An export to embed by, in place of the gallery's own model.
+
         Raises:
-            CairnError: The folder is no gallery, or the backend or device cannot be had.
+            CairnError: The folder is no gallery, the backend or device cannot be had, or the export
+                may not stand in for the gallery's model.
         """
         gallery = Gallery.load(gallery_folder, penalty=use_penalty)
-        runtime = load_runtime(gallery.model_dir, backend=backend, device=device)
+        if model_dir is not None:
+            require_stand_in(Path(model_dir), gallery.table.fingerprint, gallery.location)
+        model_dir = gallery.model_dir if model_dir is None else Path(model_dir)
+        runtime = load_runtime(model_dir, backend=backend, device=device)
         return cls(gallery, runtime, top=top, use_penalty=use_penalty, search=search)
 
     def __call__(self, image: Source | str, *, image_id: str | None = None) -> Prediction:

@@ -9,18 +9,9 @@ from cairn.config import builtin_recipes
 def test_the_help_lists_commands_as_the_job_goes_and_every_recipe() -> None:
     out = CliRunner().invoke(app, ["--help"]).stdout
     listed = [line.split()[0] for line in out.partition("Commands:")[2].splitlines() if line]
-    job = ["demo", "data", "inspect", "train", "embed", "gallery", "penalize", "calibrate"]
-    assert listed == [
-        *job,
-        "recognize",
-        "serve",
-        "evaluate",
-        "lint",
-        "retrieval",
-        "push",
-        "pull",
-        "reproduce",
-    ]
+    job = ["demo", "data", "inspect", "train", "model", "embed", "gallery", "penalize", "calibrate"]
+    after = ["recognize", "serve", "evaluate", "lint", "retrieval", "push", "pull", "attention"]
+    assert listed == [*job, *after, "export", "reproduce"]
     assert "..." not in out.partition("Commands:")[2], "a summary is cut off"
     words = " ".join(CliRunner().invoke(app, ["train", "--help"]).stdout.split())
     for name in builtin_recipes():

@@ -6,14 +6,17 @@ import typer
 from typer.core import TyperGroup
 
 from cairn.cli import (
+    attention,
     calibrate,
     data,
     demo,
     embed,
     evaluate,
+    export,
     gallery,
     inspect,
     lint,
+    model,
     penalize,
     publish,
     recognize,
@@ -24,8 +27,8 @@ from cairn.cli import (
 )
 
 _ORDER = (
-    "demo", "data", "inspect", "train", "embed", "gallery", "penalize", "calibrate", "recognize",
-    "serve", "evaluate", "lint", "retrieval", "push", "pull",
+    "demo", "data", "inspect", "train", "model", "embed", "gallery", "penalize", "calibrate",
+    "recognize", "serve", "evaluate", "lint", "retrieval", "push", "pull", "attention", "export",
 )  # fmt: skip
 
 
@@ -55,6 +58,7 @@ app.command("inspect", short_help="Imbalance, unreadable files, duplicates and l
     inspect.inspect
 )
 app.command("train", short_help="Train an embedder on a manifest.")(train.train)
+app.add_typer(model.app, name="model")
 app.command("embed", short_help="Embed the images of one role of a manifest.")(embed.embed)
 app.add_typer(gallery.app, name="gallery")
 app.command("penalize", short_help="Discount gallery images that anything resembles.")(
@@ -69,6 +73,10 @@ app.command("recognize", short_help="Name the landmarks in photographs, with evi
 app.command("serve", short_help="Answer photographs over HTTP; the gallery lives on.")(serve.serve)
 app.command("evaluate", short_help="Score answers, and write the report.")(evaluate.evaluate)
 app.command("lint", short_help="List all that is wrong with a submission file.")(lint.lint)
+app.command("attention", short_help="Where a model looks, and what speaks for a match.")(
+    attention.attention
+)
+app.command("export", short_help="A model as ONNX or OpenVINO, float32 or int8.")(export.export)
 app.add_typer(retrieval.app, name="retrieval")
 app.command("push", short_help="Publish a gallery with its model: a folder, or the hub.")(
     publish.push

@@ -40,6 +40,12 @@ def recognize(
         Literal["exact", "approximate"],
         typer.Option(help="approximate: through the index that `cairn gallery tune` keeps."),
     ] = "exact",
+    model: Annotated[
+        Path | None,
+        typer.Option(
+            help="An export of the gallery's model (`cairn export`), to run in its place."
+        ),
+    ] = None,
     backend: Backend = "auto",
     device: Device = "auto",
     workers: Workers = 0,
@@ -59,6 +65,7 @@ def recognize(
         "use_penalty": penalty,
         "search": search,
         "device": device,
+        "model_dir": model,
     }
     if any(path.suffix.lower() in TABLE_SUFFIXES for path in photographs):
         if len(photographs) > 1:
@@ -68,7 +75,7 @@ def recognize(
         _manifest(gallery, photographs[0], output, {**wishes, "backend": backend}, workers, as_json)
         return
     paths = _photographs(photographs)
-    if backend == "auto" and len(paths) < _FEW:
+    if backend == "auto" and model is None and len(paths) < _FEW:
         backend = "torch"
     _photos(gallery, paths, output, {**wishes, "backend": backend}, workers, as_json)
 
