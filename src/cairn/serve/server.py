@@ -14,6 +14,8 @@ from starlette.requests import Request
 from cairn.progress import say
 from cairn.serve.answering import Answering
 from cairn.serve.auth import Token
+from cairn.serve.jobs import Jobs
+from cairn.serve.keys import Keys
 from cairn.serve.living import Living
 from cairn.serve.metrics import Metrics
 from cairn.serve.photographs import Pictures
@@ -52,7 +54,9 @@ class Server:
         self.living = Living(
             location, settings, backend=backend, device=device, on_load=self._loaded
         )
+        self.keys = Keys(self.living.place)
         self.pictures = Pictures()
+        self.jobs = Jobs()
         self.loaders = ThreadPoolExecutor(_LOADERS, thread_name_prefix="picture")
         self.state: Literal["loading", "ok", "stopping"] = "loading"
         self.fault: BaseException | None = None
@@ -82,6 +86,7 @@ class Server:
     async def stop(self) -> None:
         """Finish what was accepted, changes first."""
         self.state = "stopping"
+        self.jobs.close()
         wait_s = self.settings.shutdown_s
         changes, answers = await asyncio.gather(
             asyncio.to_thread(self.living.close, wait_s),
