@@ -57,11 +57,11 @@ def make_gallery(root: Path, pictures: Manifest, *, bank: bool = True) -> Path:
 
 @contextmanager
 def serving(
-    gallery: Path, *, tokens: tuple[Token, ...] = (), hosts: tuple[str, ...] = (), **settings: Any
+    place: Path, /, *, tokens: tuple[Token, ...] = (), hosts: tuple[str, ...] = (), **settings: Any
 ) -> Iterator[TestClient]:
     """Yield a client of a server of a gallery, started and stopped."""
     server = Server(
-        gallery,
+        place,
         ServeSettings.model_validate(settings),
         tokens=tokens,
         hosts=hosts,

@@ -15,7 +15,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
 
-from cairn.serve import reading, recognition, static
+from cairn.serve import attention, changing, reading, recognition, static, working
 from cairn.serve.gate import Gate
 from cairn.serve.problems import Problem
 from cairn.serve.schemas import ProblemOut
@@ -63,6 +63,9 @@ def create_app(server: Server, *, wait: bool = True) -> FastAPI:
     )
     app.state.server = server
     app.include_router(recognition.router)
+    app.include_router(attention.router)
+    app.include_router(changing.router)
+    app.include_router(working.router)
     app.include_router(reading.router)
     app.include_router(static.router)
     app.add_exception_handler(RequestValidationError, _invalid)

@@ -37,3 +37,10 @@ GOOGLE_EXAMPLE: dict[str, Any] = {
         }
     }
 }
+MERGE_EXAMPLE: dict[str, Any] = {"merge": {"value": {"into": "the-landmark-that-stays"}}}
+RENAME_EXAMPLE: dict[str, Any] = {"rename": {"value": {"name": "Old Tower"}}}
+ROLLBACK_EXAMPLE: dict[str, Any] = {
+    "a number": {"value": {"version": 1}},
+    "a tag": {"value": {"version": "good"}},
+}
+IMPORT_EXAMPLE: dict[str, Any] = {"a folder": {"value": {"folder": "new"}}}

@@ -37,7 +37,7 @@ OPEN_PATHS = frozenset(("/", "/healthz", "/readyz"))
 loads the page that asks for one."""
 
 _SAFE = frozenset(("GET", "HEAD", "OPTIONS"))
-_RECOGNIZES = frozenset(("/v1/recognize", "/v1/images:annotate"))
+_RECOGNIZES = frozenset(("/v1/recognize", "/v1/images:annotate", "/v1/attention"))
 _LOOPBACK_NAMES = frozenset(("localhost", "127.0.0.1", "[::1]"))
 _HEADERS = {
     "X-Content-Type-Options": "nosniff",

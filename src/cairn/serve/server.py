@@ -14,7 +14,10 @@ from starlette.requests import Request
 from cairn.progress import say
 from cairn.serve.answering import Answering
 from cairn.serve.auth import Token
+from cairn.serve.jobs import Jobs
+from cairn.serve.keys import Keys
 from cairn.serve.living import Living
+from cairn.serve.maps import Maps
 from cairn.serve.metrics import Metrics
 from cairn.serve.photographs import Pictures
 from cairn.serve.problems import Problem
@@ -52,7 +55,10 @@ class Server:
         self.living = Living(
             location, settings, backend=backend, device=device, on_load=self._loaded
         )
+        self.keys = Keys(self.living.place)
         self.pictures = Pictures()
+        self.maps = Maps(settings.limits.request_s)
+        self.jobs = Jobs()
         self.loaders = ThreadPoolExecutor(_LOADERS, thread_name_prefix="picture")
         self.state: Literal["loading", "ok", "stopping"] = "loading"
         self.fault: BaseException | None = None
@@ -82,6 +88,8 @@ class Server:
     async def stop(self) -> None:
         """Finish what was accepted, changes first."""
         self.state = "stopping"
+        self.jobs.close()
+        self.maps.close()
         wait_s = self.settings.shutdown_s
         changes, answers = await asyncio.gather(
             asyncio.to_thread(self.living.close, wait_s),

@@ -7,6 +7,7 @@ from urllib.parse import quote
 from cairn.domain import Evidence, Landmark, Prediction
 from cairn.gallery import Entry
 from cairn.serve.answering import Answer
+from cairn.serve.keys import NOTE_KEYS
 from cairn.serve.problems import without_paths
 from cairn.serve.schemas import (
     EntryOut,
@@ -80,7 +81,7 @@ def prediction_out(
 
 def entry_out(entry: Entry) -> EntryOut:
     """Return a line of the log, without the names of files in it."""
-    arguments = {name: _plain(value) for name, value in entry.arguments.items()}
+    arguments = {k: _plain(v) for k, v in entry.arguments.items() if k not in NOTE_KEYS}
     return EntryOut(
         version=entry.version,
         operation=entry.operation,

@@ -71,7 +71,7 @@ export function checkupView({ gallery }) {
     title: "Checkup",
     element: h("div", {}, h("h1", { tabindex: -1 }, "Checkup"),
       h("p", {}, "Looks for wrong labels, landmarks that are one, copies, and images that attract anything."),
-      gallery.read_only ? null : h("div", { class: "actions" }, begin), place),
+      h("div", { class: "actions" }, begin), place),
     leave: () => { isLeft = true; clearTimeout(timer); },
   };
 }
