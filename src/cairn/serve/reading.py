@@ -20,6 +20,7 @@ from cairn.serve.schemas import (
     Health,
     LandmarkDetailOut,
     LandmarksOut,
+    ListedOut,
     VersionsOut,
 )
 from cairn.serve.server import Server, server_of
@@ -111,7 +112,7 @@ async def landmarks(
     ids, total = await asyncio.to_thread(
         snapshot.find_landmarks, search.strip(), offset=offset, limit=limit
     )
-    shown = [landmark_out(snapshot.landmark(one), snapshot.num_images(one)) for one in ids]
+    shown = [_listed(snapshot, one) for one in ids]
     return LandmarksOut(version=snapshot.version, total=total, offset=offset, landmarks=shown)
 
 
@@ -194,6 +195,13 @@ def require_landmark(snapshot: Snapshot, landmark_id: str) -> None:
             where="path.landmark_id",
             todo="GET /v1/landmarks?search= finds landmarks by a part of their name",
         )
+
+
+def _listed(snapshot: Snapshot, landmark_id: str) -> ListedOut:
+    about = landmark_out(snapshot.landmark(landmark_id), snapshot.num_images(landmark_id))
+    first = snapshot.rows_of(landmark_id, limit=1)
+    cover = image_out(snapshot, first[0]).thumbnail if first else None
+    return ListedOut(**about.model_dump(), thumbnail=cover)
 
 
 async def _picture(request: Request, image_id: str, side: int) -> Response:

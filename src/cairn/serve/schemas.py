@@ -149,13 +149,19 @@ class GalleryOut(Answered):
     trouble: str = Field("", description="Why a newer version is not served.")
 
 
+class ListedOut(LandmarkOut):
+    """A landmark in a list."""
+
+    thumbnail: str | None = Field(None, description="Path of a small picture of its first image.")
+
+
 class LandmarksOut(Answered):
     """A page of landmarks."""
 
     version: int
     total: int = Field(description="Landmarks found, on all pages.")
     offset: int
-    landmarks: list[LandmarkOut]
+    landmarks: list[ListedOut]
 
 
 class LandmarkDetailOut(LandmarkOut):

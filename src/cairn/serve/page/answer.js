@@ -94,7 +94,8 @@ function evidence(card, prediction) {
 
 function item(card, prediction, one) {
   const name = one.landmark_name || one.landmark_id;
-  const isSame = one.landmark_id === prediction.landmark.landmark_id;
+  const isKnown = prediction.verdict !== "unknown";
+  const isSame = isKnown && one.landmark_id === prediction.landmark.landmark_id;
   const words = one.penalty > 0.005
     ? `${similarity(one.similarity)} − ${similarity(one.penalty)} penalty = ${similarity(one.score)}`
     : `${similarity(one.similarity)} similar`;
@@ -103,6 +104,6 @@ function item(card, prediction, one) {
     h("button", { type: "button", class: "picture", "aria-label": `Compare with ${name}, ${words}`, on: { click: () => lookAt.compare(card, one) } },
       pictureOf(`${one.thumbnail}?size=400`, `${name} in the gallery`)),
     h("div", { class: "bar", "aria-hidden": "true", vars: { "--score": share(one.score), "--similarity": share(one.similarity) } }, h("span")),
-    h("p", {}, h("b", { class: isSame ? "" : "other" }, isSame ? "Same landmark" : name), h("span", {}, words)),
+    h("p", {}, h("b", { class: isKnown && !isSame ? "other" : "" }, isSame ? "Same landmark" : name), h("span", {}, words)),
     creditOf(one) ?? h("span", { class: "credit" }, "no author or licence known"));
 }

@@ -2,6 +2,8 @@
 
 const KEY = "cairn-token";
 const PATIENCE_S = 60; // without a byte up or down
+const LONGEST_WAIT_S = 10; // that a busy server may ask for, some times
+const MOST_WAITS = 3;
 let signIn = null; // what asks people for the token
 let asking = null;
 
@@ -45,7 +47,11 @@ export async function upload(path, files, { fields = {}, signal, onProgress } = 
 /** Return a picture of the server as an address that an image element can show. */
 export async function pictureAddress(path) {
   if (!token.get()) return path;
-  const answer = await fetch(path, { headers: authorization() });
+  let answer = await fetch(path, { headers: authorization() });
+  for (let waits = 0; answer.status === 429 && waits < MOST_WAITS; waits += 1) {
+    await pause(Math.min(LONGEST_WAIT_S, Number(answer.headers.get("Retry-After")) || 1));
+    answer = await fetch(path, { headers: authorization() });
+  }
   if (!answer.ok) throw new Fault({ what: "the picture is not at hand", status: answer.status });
   return URL.createObjectURL(await answer.blob());
 }
@@ -59,12 +65,22 @@ function authorization() {
   return token.get() ? { Authorization: `Bearer ${token.get()}` } : {};
 }
 
+function pause(seconds) {
+  return new Promise((resolve) => { setTimeout(resolve, seconds * 1000); });
+}
+
 async function withToken(send) {
+  let waits = 0;
   for (;;) {
     const used = token.get();
     try {
       return await send();
     } catch (fault) {
+      if (fault.status === 429 && fault.retryAfter && fault.retryAfter <= LONGEST_WAIT_S && waits < MOST_WAITS) {
+        waits += 1;
+        await pause(fault.retryAfter);
+        continue;
+      }
       if (fault.status !== 401 || !signIn) throw fault;
       if (token.get() !== used) continue; // somebody has signed in meanwhile
       asking ??= signIn(used ? "That token is not known here." : "").finally(() => { asking = null; });

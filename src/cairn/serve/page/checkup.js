@@ -4,6 +4,7 @@ import { call } from "./api.js";
 import { ask, button, faultBox, h, progressBar, toast } from "./dom.js";
 import { galleryChanged } from "./gallery.js";
 import { rollBack } from "./history.js";
+import { named } from "./names.js";
 import { pictureOf, thumbnailOf } from "./pictures.js";
 import { counted, percent, similarity } from "./words.js";
 
@@ -83,12 +84,12 @@ function report(job, gallery, again) {
   const health = found.leave_one_out;
   return [
     isOld ? h("p", { class: "warning" }, `This is of version ${job.version}; the gallery was changed since. Check again to see what is left.`) : null,
-    h("p", { class: "done" }, steps.length ? "" : "Nothing was found. ",
-      health === null || health === undefined ? "" : `${percent(health)} of the images have one of their own landmark nearest.`),
+    steps.length ? null : h("p", { class: "done" }, "Nothing was found."),
+    health === null || health === undefined ? null : h("p", { class: "note" }, `Of the images, ${percent(health)} have one of their own landmark nearest.`),
     steps.length ? h("h2", {}, "What to do first") : null,
-    steps.length ? h("ol", { class: "steps" }, steps.map((step) => h("li", {},
-      h("span", { class: `verdict ${BADGES[step.severity][0]}` }, BADGES[step.severity][1]), " ",
-      button(step.text, () => jump(step.name), { class: "textual" })))) : null,
+    steps.length ? h("ol", { class: "steps" }, steps.map((step) => h("li", {}, h("div", {},
+      h("span", { class: `verdict ${BADGES[step.severity][0]}` }, BADGES[step.severity][1]),
+      button(step.text, () => jump(step.name), { class: "textual" }))))) : null,
     Object.entries(LISTS).map(([name, [title, text]]) => section(name, title, text, found.lists?.[name], { gallery, again, isOld })),
   ].flat().filter(Boolean);
 }
@@ -117,7 +118,7 @@ function card(name, row, { gallery, again, isOld }) {
     h("p", {}, reasonOf(name, row)),
     h("div", { class: "strip" }, picturesOf(name, row).map(([label, id, landmark]) => h("figure", {},
       pictureOf(thumbnailOf(id), `${label}: ${landmark}`),
-      h("figcaption", {}, h("b", {}, label), " ", h("a", { href: `#/landmarks/${encodeURIComponent(landmark)}` }, landmark))))),
+      h("figcaption", {}, h("b", {}, label), " ", h("a", { href: `#/landmarks/${encodeURIComponent(landmark)}` }, named(landmark)))))),
     deeds.length ? h("div", { class: "actions" }, deeds.map(([text, question, work]) => button(text, () => act(text, question, work)))) : null,
     place);
 
@@ -147,9 +148,9 @@ function card(name, row, { gallery, again, isOld }) {
 }
 
 function titleOf(name, row) {
-  if (name === "collisions") return `${row.landmark_id_a} and ${row.landmark_id_b}`;
-  if (name === "contradictions") return `${row.landmark_id_a} or ${row.landmark_id_b}?`;
-  return row.landmark_id;
+  if (name === "collisions") return [named(row.landmark_id_a), " and ", named(row.landmark_id_b)];
+  if (name === "contradictions") return [named(row.landmark_id_a), " or ", named(row.landmark_id_b), "?"];
+  return named(row.landmark_id);
 }
 
 function reasonOf(name, row) {

@@ -1,5 +1,6 @@
 // A folder of photographs, one folder a landmark, is added file by file, and goes on after a break.
 
+import { call } from "./api.js";
 import { addPhotos } from "./correct.js";
 import { announce, button, faultBox, h, progressBar } from "./dom.js";
 import { galleryChanged } from "./gallery.js";
@@ -8,6 +9,7 @@ import { counted, sized } from "./words.js";
 
 const SHOWN = 40;
 const BATCH_BYTES = 16 << 20;
+const ID_BYTES = 16;
 
 let work = null; // goes on while other views are looked at
 
@@ -148,10 +150,11 @@ class FolderWork {
       this.begin();
     };
     return [
+      this.reason ? faultBox(this.reason) : null,
       h("p", { class: "done" }, this.stopping ? "Stopped. " : "Done. ", `${counted(this.added, "photograph")} added`,
         already > 0 ? `, ${already} were in the gallery already` : "", "."),
       this.failed.length ? h("div", { class: "fault" }, h("p", {}, h("b", {}, `${counted(this.failed.length, "file")} could not be added:`)),
-        h("ul", {}, this.failed.slice(0, SHOWN).map(({ one, fault }) => h("li", {}, `${one.path}: ${fault.where || fault.what}`))),
+        h("ul", {}, this.failed.slice(0, SHOWN).map(({ one, fault }) => h("li", {}, `${one.path}: ${(fault.where || "").replace(/^0: /, "") || fault.what}`))),
         this.failed.length > SHOWN ? h("p", {}, `and ${this.failed.length - SHOWN} more`) : null,
         button("Try these again", again)) : null,
       h("div", { class: "actions" },
@@ -162,7 +165,7 @@ class FolderWork {
   }
 
   async begin() {
-    Object.assign(this, { state: "running", stopping: false, bar: null, done: 0, added: 0, at: "" });
+    Object.assign(this, { state: "running", stopping: false, reason: null, ids: null, bar: null, done: 0, added: 0, at: "" });
     const left = new Map(this.groups);
     this.draw();
     this.place.querySelector("button")?.focus();
@@ -186,11 +189,25 @@ class FolderWork {
   async send(name, files, total) {
     const batch = [];
     let bytes = 0;
+    let known;
+    try {
+      known = await this.idsOf(name);
+    } catch (fault) {
+      if (!fault.what) throw fault;
+      this.stopping = true;
+      this.reason = fault;
+      return;
+    }
     const most = Math.min(BATCH_BYTES, this.gallery.max_body_bytes - (1 << 16));
     while (files.length && batch.length < this.gallery.max_images && (!batch.length || bytes + files[0].file.size <= most)) {
       const one = files.shift();
       try {
         const { file } = await fit(one.file, this.gallery.max_body_bytes - 4096);
+        if (known.has(await imageId(file))) {
+          this.done += 1;
+          this.show(total);
+          continue;
+        }
         batch.push({ one, file });
         bytes += file.size;
       } catch (fault) {
@@ -204,14 +221,38 @@ class FolderWork {
     this.show(total);
   }
 
+  /** Return the ids of a landmark's images, so that what is there already is not sent again. */
+  async idsOf(name) {
+    if (this.ids?.name === name) return this.ids.found;
+    const found = new Set();
+    const listed = await call("GET", `/v1/landmarks?search=${encodeURIComponent(name)}&limit=200`);
+    const landmark = listed.landmarks.find((one) => one.landmark_id === name);
+    while (landmark && found.size < landmark.num_images) {
+      const { images } = await call("GET", `/v1/landmarks/${encodeURIComponent(name)}?offset=${found.size}&limit=200`);
+      if (!images.length) break;
+      images.forEach((one) => found.add(one.image_id));
+    }
+    this.ids = { name, found };
+    return found;
+  }
+
   async post(name, batch) {
     try {
-      const made = await addPhotos({ landmark_id: name, name, isNew: true }, batch.map((each) => each.file));
+      const files = batch.map(({ file }, at) => new File([file], String(at), { type: file.type })); // the server names one that spoils it
+      const made = await addPhotos({ landmark_id: name, name, isNew: true }, files);
       this.added += made.num_added;
       this.done += batch.length;
     } catch (caught) {
       const fault = asFault(caught);
       const isOfOne = fault.status === 422 || fault.status === 409 || fault.status === 413;
+      const at = /^(\d+): /.exec(fault.where ?? "")?.[1];
+      if (batch.length > 1 && isOfOne && at !== undefined) {
+        const [spoilt] = batch.splice(Number(at), 1);
+        this.failed.push({ name, one: spoilt.one, fault: { ...fault, where: fault.where.slice(at.length + 2) } });
+        this.done += 1;
+        await this.post(name, batch);
+        return;
+      }
       if (batch.length > 1 && isOfOne) {
         for (const each of batch) await this.post(name, [each]); // one of them spoils it: find out which
         return;
@@ -225,6 +266,13 @@ class FolderWork {
   show(total) {
     this.bar?.set(this.done / total, `${this.done} of ${total}${this.failed.length ? `, ${this.failed.length} failed` : ""}: ${this.at}`);
   }
+}
+
+/** Return the id that a photograph has in galleries: the start of its digest; "" where browsers make none. */
+async function imageId(file) {
+  if (!window.crypto?.subtle) return ""; // only pages from this machine, or by https, may; the server looks too
+  const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", await file.arrayBuffer()));
+  return Array.from(digest.slice(0, ID_BYTES), (one) => one.toString(16).padStart(2, "0")).join("");
 }
 
 function asFault(fault) {

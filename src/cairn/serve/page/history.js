@@ -78,9 +78,11 @@ const VERBS = {
   remove: "Photographs removed", rename: "Landmark renamed", rollback: "Gone back",
 };
 
+const HIDDEN = new Set(["bank", "embeddings", "key", "model"]);
+
 function told(entry) {
   const facts = Object.entries(entry.arguments ?? {})
-    .filter(([, value]) => value !== null && value !== "")
+    .filter(([name, value]) => !HIDDEN.has(name) && value !== null && value !== "" && !String(value).includes("file of the server"))
     .map(([name, value]) => `${name.replaceAll("_", " ")}: ${Array.isArray(value) ? value.join(", ") : typeof value === "object" ? JSON.stringify(value) : value}`);
   return `${VERBS[entry.operation] ?? entry.operation}${facts.length ? ` (${facts.join("; ")})` : ""}`;
 }

@@ -153,7 +153,7 @@ export function landmarkView({ path, gallery, go }) {
       h("button", { type: "button", class: "picture", "aria-label": `Enlarge photograph ${position} of ${name}`, on: { click: () => enlarge(image, name) } },
         pictureOf(`${image.thumbnail}?size=400`, `${name}, photograph ${position}`)),
       creditOf(image) ?? h("span", { class: "credit" }, "no author or licence known"),
-      placeOf(image) ? h("span", { class: "credit" }, placeOf(image)) : null,
+      image.latitude !== null && image.latitude !== landmark.latitude ? h("span", { class: "credit" }, placeOf(image)) : null,
       gallery.read_only ? null : button("Remove", remove, { class: "quiet", "aria-label": `Remove photograph ${position}` }));
   }
 

@@ -72,23 +72,10 @@ export function landmarksView({ query, go }) {
   };
 }
 
-function tile(landmark) {
-  const cover = h("div", { class: "cover" });
-  const link = h("a", { href: `#/landmarks/${encodeURIComponent(landmark.landmark_id)}` },
-    cover, h("span", { class: "tile-name" }, nameOf(landmark)), h("span", { class: "note" }, factsOf(landmark)));
-  // Asked for when it comes into sight: a page of landmarks has no pictures of its own.
-  const watch = new IntersectionObserver(async (entries) => {
-    if (!entries.some((one) => one.isIntersecting)) return;
-    watch.disconnect();
-    try {
-      const path = `/v1/landmarks/${encodeURIComponent(landmark.landmark_id)}?limit=1`;
-      const { images } = await call("GET", path);
-      if (images.length) cover.append(pictureOf(`${images[0].thumbnail}?size=320`, ""));
-    } catch {
-      // a tile without a picture still leads to its landmark
-    }
-  });
-  watch.observe(cover);
-  return h("li", {}, link);
+/** Return a landmark as a picture with its name, for lists. */
+export function tile(landmark) {
+  const cover = h("div", { class: "cover" }, landmark.thumbnail ? pictureOf(`${landmark.thumbnail}?size=320`, "") : null);
+  return h("li", {}, h("a", { href: `#/landmarks/${encodeURIComponent(landmark.landmark_id)}` },
+    cover, h("span", { class: "tile-name" }, nameOf(landmark)), h("span", { class: "note" }, factsOf(landmark))));
 }
 

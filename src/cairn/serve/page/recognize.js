@@ -1,13 +1,15 @@
 // The first view: photographs are dropped, pasted, chosen or taken, and answered one by one.
 
-import { upload } from "./api.js";
+import { call, upload } from "./api.js";
 import { answerOf } from "./answer.js";
 import { announce, button, faultBox, h, progressBar } from "./dom.js";
+import { tile } from "./landmarks.js";
 import { fit, mayBePhoto, shrink } from "./pictures.js";
 import { confidenceOf, counted, nameOf } from "./words.js";
 
 const AT_ONCE = 2;
 const SMALLER = [1600, 1024];
+const TASTE = 5;
 
 const cards = h("div", { class: "answers" });
 const queue = [];
@@ -25,6 +27,8 @@ export function recognizeView({ gallery }) {
       h("p", { class: "note" }, "or paste one (Ctrl V), or")),
     h("div", { class: "actions" }, files.label, camera.label));
   camera.label.classList.add("touch");
+  const taste = h("section", { class: "taste" });
+  if (facts.num_images && !cards.children.length) fillTaste(taste);
   zone.addEventListener("dragover", (event) => { event.preventDefault(); zone.classList.add("over"); });
   zone.addEventListener("dragleave", (event) => { if (!zone.contains(event.relatedTarget)) zone.classList.remove("over"); });
   return {
@@ -34,9 +38,21 @@ export function recognizeView({ gallery }) {
       zone,
       facts.num_images ? null : h("p", { class: "warning" }, "The gallery is empty: add a folder first."),
       h("h2", { class: "unseen" }, "Answers"),
-      cards),
+      cards,
+      taste),
     leave: () => zone.classList.remove("over"),
   };
+}
+
+async function fillTaste(place) {
+  try {
+    const { landmarks, total } = await call("GET", `/v1/landmarks?limit=${TASTE}`);
+    if (!landmarks.length || cards.children.length) return;
+    place.append(h("h2", {}, "What this gallery knows"), h("ul", { class: "tileset" }, landmarks.map(tile)),
+      total > landmarks.length ? h("p", {}, h("a", { href: "#/landmarks" }, `All ${counted(total, "landmark")}`)) : "");
+  } catch {
+    // the view is whole without it
+  }
 }
 
 /** Take photographs that were dropped or pasted anywhere on the page. */
@@ -73,6 +89,7 @@ function input(text, props) {
 function take(files) {
   if (!files.length) return;
   const made = files.map((file) => new Card(file));
+  document.querySelector(".taste")?.remove();
   cards.prepend(...made.map((one) => one.element));
   if (files.length > 1) announce(`${files.length} photographs are looked at.`);
   made.forEach((one) => one.begin());
@@ -110,7 +127,7 @@ class Card {
   }
 
   show(...content) {
-    this.body.replaceChildren(...content.filter(Boolean));
+    this.body.replaceChildren(...content.flat().filter(Boolean));
   }
 
   remove() {
