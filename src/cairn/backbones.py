@@ -163,10 +163,11 @@ def normalized(backbone: nn.Module, pooled_BC: Tensor) -> Tensor:
     norm = pooled_norm(backbone)
     if norm is None:
         return pooled_BC
-    if norm is getattr(backbone, "fc_norm", None):
+    if not isinstance(getattr(backbone, "head", None), NormMlpClassifierHead):
         rows: Tensor = norm(pooled_BC)
         return rows
-    return norm(pooled_BC[:, :, None, None]).flatten(1)  # type: ignore[no-any-return]
+    maps: Tensor = norm(pooled_BC[:, :, None, None])
+    return maps.flatten(1)
 
 
 def pooled_norm(backbone: nn.Module) -> nn.Module | None:
@@ -178,7 +179,8 @@ def pooled_norm(backbone: nn.Module) -> nn.Module | None:
     if isinstance(norm, nn.Module):
         return norm
     head = getattr(backbone, "head", None)
-    return head.norm if isinstance(head, NormMlpClassifierHead) else None
+    behind = head.norm if isinstance(head, NormMlpClassifierHead) else None
+    return behind if isinstance(behind, nn.Module) else None
 
 
 def pooled_width(backbone: nn.Module, pool: str) -> int:

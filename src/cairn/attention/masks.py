@@ -22,8 +22,8 @@ def context_masks(model: Embedder, image: Photograph) -> dict[str, PlacedMap]:
     """Return the attention of each Global Context block, as ``stage1/block1`` and so on.
 
     A block gathers its context by one map over all positions, which sums to one (Cao et al.,
-    "GCNet", 2019). The values here are times the even share: 1 everywhere is no preference. Stages and
-    blocks count from the input, from 1.
+    "GCNet", 2019). The values here are times the even share: 1 everywhere is no preference. Stages
+    and blocks count from the input, from 1.
 
     Of several views of the photograph, that of all of it at the model's own size is looked at.
 

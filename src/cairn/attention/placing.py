@@ -17,7 +17,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from timm.layers import AvgPool2dSame, Conv2dSame, MaxPool2dSame
+from timm.layers import Conv2dSame
+from timm.layers.pool2d_same import AvgPool2dSame, MaxPool2dSame
 from torch import Tensor, nn
 
 from cairn.augment import Box
