@@ -17,7 +17,7 @@ import pyarrow as pa
 import pytest
 import torch
 import uvicorn
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from cairn.checkpoint import save_model
 from cairn.embed import embed
@@ -44,6 +44,8 @@ ARGUMENTS = [
     "--disable-sync",
     "--no-first-run",
 ]
+PATIENCE_MS = 20_000
+expect.set_options(timeout=PATIENCE_MS)
 NAMES = {
     "landmark0": "Old Tower",
     "landmark1": "New Bridge",
@@ -128,13 +130,19 @@ def serve(tmp_path: Path, made: Path) -> Iterator[Callable[..., Served]]:
             device="cpu",
         )
         listening = bind("127.0.0.1", port)
-        config = uvicorn.Config(create_app(server), ws="none", log_config=None, access_log=False)
+        config = uvicorn.Config(
+            create_app(server),
+            ws="none",
+            log_config=None,
+            access_log=False,
+            timeout_graceful_shutdown=2,
+        )
         running = uvicorn.Server(config)
         thread = threading.Thread(target=running.run, kwargs={"sockets": [listening]}, daemon=True)
         thread.start()
 
         def stop() -> None:
-            running.should_exit = running.force_exit = True
+            running.should_exit = True
             thread.join(20)
             listening.close()
             assert not thread.is_alive()
@@ -197,7 +205,7 @@ def visit(browser: Browser) -> Iterator[Callable[..., Opened]]:
 
     def go(served: Served, view: str = "", **options: Any) -> Opened:
         context = browser.new_context(**options)
-        context.set_default_timeout(15_000)
+        context.set_default_timeout(PATIENCE_MS)
         watch = Watch(context)
         opened.append((context, watch, served.url))
         page = context.new_page()

@@ -213,7 +213,7 @@ def test_an_answer_that_is_put_away_meanwhile_is_not_waited_for(
     opened.watch.expected = ("ERR_FAILED",)
     page = opened.page
     held: list[Route] = []
-    page.route("**/v1/recognize*", held.append)
+    page.route("**/v1/recognize*", lambda route: held.append(route))
     page.set_input_files(CHOOSE, photo)
     expect(page.get_by_role("progressbar")).to_be_visible()
     page.get_by_role("button", name=f"Put away {photo.name}").click()

@@ -20,6 +20,8 @@ export function comboBox({ label, placeholder = "", first = [], mayCreate = true
   let chosen = null;
   let asked = 0;
   let timer = 0;
+  let isStale = false; // the list is that of a text which is typed over
+  let isWanted = false; // its first choice is asked for as soon as it comes
   const list = h("ul", { id: `${id}-list`, role: "listbox", "aria-label": "Landmarks", hidden: true });
   const message = h("p", { id: `${id}-message`, class: "message", role: "status" });
   const field = h("input", {
@@ -62,8 +64,8 @@ export function comboBox({ label, placeholder = "", first = [], mayCreate = true
     h("small", {}, option.note ?? (option.isNew ? "" : counted(option.num_images, "photo"))))));
     list.hidden = !options.length;
     field.setAttribute("aria-expanded", String(!!options.length));
-    active = -1;
-    field.removeAttribute("aria-activedescendant");
+    mark(isWanted && options.length ? 0 : -1);
+    isStale = isWanted = false;
     const text = field.value.trim();
     if (text && !chosen) message.textContent = options.length ? `${counted(options.length, "choice")}.` : "Nothing found.";
   }
@@ -89,6 +91,9 @@ export function comboBox({ label, placeholder = "", first = [], mayCreate = true
 
   field.addEventListener("input", () => {
     chosen = null;
+    isStale = true;
+    isWanted = false;
+    mark(-1);
     message.textContent = "";
     field.removeAttribute("aria-invalid");
     clearTimeout(timer);
@@ -100,9 +105,16 @@ export function comboBox({ label, placeholder = "", first = [], mayCreate = true
     const open = !list.hidden;
     if (event.key === "ArrowDown" || event.key === "ArrowUp") {
       event.preventDefault();
-      if (!open) { find(); return; }
+      if (isStale) isWanted = true;
+      if (isStale || !open) {
+        clearTimeout(timer);
+        find();
+        return;
+      }
       const step = event.key === "ArrowDown" ? 1 : -1;
       mark((active + step + options.length + (active < 0 && step < 0 ? 1 : 0)) % options.length);
+    } else if (event.key === "Enter" && isWanted) {
+      event.preventDefault(); // what comes is not known yet
     } else if (event.key === "Enter" && open && active >= 0) {
       event.preventDefault();
       choose(options[active]);

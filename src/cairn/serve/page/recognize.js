@@ -3,6 +3,7 @@
 import { call, upload } from "./api.js";
 import { answerOf } from "./answer.js";
 import { announce, button, faultBox, h, progressBar } from "./dom.js";
+import { galleryFacts } from "./gallery.js";
 import { tile } from "./landmarks.js";
 import { fit, mayBePhoto, shrink } from "./pictures.js";
 import { confidenceOf, counted, nameOf } from "./words.js";
@@ -145,6 +146,7 @@ class Card {
     const bar = progressBar("Sending");
     this.show(bar.element);
     try {
+      facts = await galleryFacts();
       if (!mayBePhoto(this.file)) {
         throw Object.assign(new Error(), { what: `${this.file.name} is no photograph`, where: "", todo: "Choose a JPEG, PNG or WebP file." });
       }
