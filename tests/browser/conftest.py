@@ -115,15 +115,15 @@ def serve(tmp_path: Path, made: Path) -> Iterator[Callable[..., Served]]:
     def start(
         *,
         tokens: tuple[Token, ...] = (),
-        gallery: Path | None = None,
+        location: Path | None = None,
         port: int = 0,
         **settings: Any,
     ) -> Served:
-        if gallery is None:
-            gallery = tmp_path / f"gallery-{len(started)}"
-            shutil.copytree(made, gallery)
+        if location is None:
+            location = tmp_path / f"gallery-{len(started)}"
+            shutil.copytree(made, location)
         server = Server(
-            gallery,
+            location,
             ServeSettings.model_validate(settings),
             tokens=tokens,
             backend="torch",
@@ -150,7 +150,7 @@ def serve(tmp_path: Path, made: Path) -> Iterator[Callable[..., Served]]:
         assert server.is_started.wait(60)
         if server.fault is not None:
             raise server.fault
-        served = Served(f"http://127.0.0.1:{listening.getsockname()[1]}", gallery, stop)
+        served = Served(f"http://127.0.0.1:{listening.getsockname()[1]}", location, stop)
         started.append(served)
         return served
 
@@ -159,7 +159,7 @@ def serve(tmp_path: Path, made: Path) -> Iterator[Callable[..., Served]]:
         one.stop()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # Playwright holds an event loop, which other tests must not meet
 def browser() -> Iterator[Browser]:
     with sync_playwright() as playwright:
         launched = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
@@ -177,10 +177,15 @@ class Watch:
         context.on("console", self._console)
         context.on("weberror", lambda one: self.said.append(str(one.error)))
         context.on("request", lambda one: self.asked.append(one.url))
+        context.on("requestfailed", self._failed)
 
     def _console(self, message: Any) -> None:
         if message.type in ("error", "warning"):
             self.said.append(message.text)
+
+    def _failed(self, request: Any) -> None:
+        if request.failure == "csp":  # it was refused before it left
+            self.asked.remove(request.url)
 
     def check(self, origin: str) -> None:
         """Fail where a request left the origin, or the console has what no test expects."""

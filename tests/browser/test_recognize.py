@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -185,7 +186,7 @@ def test_a_server_that_goes_away_loses_nothing(serve: Start, visit: Start, photo
     card = page.get_by_role("article", name=photo.name)
     expect(card).to_contain_text("the server cannot be reached")
     expect(page.locator("#trouble")).to_contain_text("This page goes on as soon as it is back")
-    serve(gallery=served.gallery, port=int(served.url.rpartition(":")[2]))
+    serve(location=served.gallery, port=int(served.url.rpartition(":")[2]))
     expect(page.locator("#trouble")).to_be_empty()
     card.get_by_role("button", name="Try again").click()
     expect(card.get_by_role("heading", level=3)).to_have_text("Old Tower")
@@ -226,11 +227,9 @@ def test_an_answer_that_is_put_away_meanwhile_is_not_waited_for(
 def test_a_gallery_without_a_calibration_says_so(
     serve: Start, visit: Start, photo: Path, made: Path, tmp_path: Path
 ) -> None:
-    import shutil
-
     plain = tmp_path / "plain"
     shutil.copytree(made, plain, ignore=shutil.ignore_patterns("calibrations"))
-    page = visit(serve(gallery=plain)).page
+    page = visit(serve(location=plain)).page
     page.set_input_files(CHOOSE, photo)
     card = page.get_by_role("article", name=photo.name)
     expect(card.locator(".verdict")).to_have_text("Closest match")

@@ -105,12 +105,14 @@ export function comboBox({ label, placeholder = "", first = [], mayCreate = true
     const open = !list.hidden;
     if (event.key === "ArrowDown" || event.key === "ArrowUp") {
       event.preventDefault();
-      if (isStale) isWanted = true;
-      if (isStale || !open) {
+      if (isStale || !options.length) {
+        isWanted = true;
         clearTimeout(timer);
         find();
         return;
       }
+      list.hidden = false;
+      field.setAttribute("aria-expanded", "true");
       const step = event.key === "ArrowDown" ? 1 : -1;
       mark((active + step + options.length + (active < 0 && step < 0 ? 1 : 0)) % options.length);
     } else if (event.key === "Enter" && isWanted) {
