@@ -72,6 +72,23 @@ def serving(
         yield client
 
 
+def noise(root: Path, *, landmarks: int = 6, images: int = 5, bank: int = 12) -> Manifest:
+    """Write photographs of noise, some of them of no landmark; return their manifest."""
+    rows = [(f"{i}", f"landmark{i % landmarks}", "train") for i in range(landmarks * images)]
+    rows += [(f"none{i}", "", "nonlandmark") for i in range(bank)]
+    for number, (name, _, _) in enumerate(rows):
+        root.mkdir(parents=True, exist_ok=True)
+        (root / f"{name}.jpg").write_bytes(jpeg(10_000_000 + number))
+    columns = {
+        "image_id": [row[0] for row in rows],
+        "path": [f"{row[0]}.jpg" for row in rows],
+        "landmark_id": [row[1] for row in rows],
+        "role": [row[2] for row in rows],
+        "label_space": ["noise"] * len(rows),
+    }
+    return Manifest.from_columns(columns, root=root)
+
+
 def jpeg(seed: int, *, side: int = 40) -> bytes:
     """Return a JPEG of noise that no other seed gives."""
     pixels = np.random.default_rng(seed).integers(0, 255, (side, side, 3), dtype=np.uint8)

@@ -17,7 +17,7 @@ from starlette.responses import Response
 
 from cairn.serve import attention, changing, reading, recognition, static, working
 from cairn.serve.gate import Gate
-from cairn.serve.problems import Problem
+from cairn.serve.problems import PROBLEM_TYPE, Problem
 from cairn.serve.schemas import ProblemOut
 from cairn.serve.server import Server
 
@@ -51,7 +51,7 @@ def create_app(server: Server, *, wait: bool = True) -> FastAPI:
         await start
         await server.stop()
 
-    app = FastAPI(
+    app = _Application(
         title="Cairn",
         version=metadata.version("cairn-landmarks"),
         description="Recognizes landmarks against a gallery that changes while it is served.",
@@ -87,6 +87,24 @@ def create_app(server: Server, *, wait: bool = True) -> FastAPI:
             expose_headers=["X-Request-ID", "Retry-After"],
         )
     return app
+
+
+class _Application(FastAPI):
+    """FastAPI, whose document says which kind of content problems are."""
+
+    def openapi(self) -> dict[str, Any]:
+        """Return the OpenAPI document."""
+        if not self.openapi_schema:
+            made = super().openapi()
+            for operations in made["paths"].values():
+                for operation in operations.values():
+                    answers = operation["responses"]
+                    answers.pop("422", None)  # FastAPI's own shape, which is not answered here
+                    for status in _PROBLEMS:
+                        content = answers[str(status)]["content"]
+                        content[PROBLEM_TYPE] = content.pop("application/json")
+        assert self.openapi_schema is not None
+        return self.openapi_schema
 
 
 async def _invalid(request: Request, error: Exception) -> Response:

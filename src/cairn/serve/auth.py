@@ -72,7 +72,7 @@ def read_tokens(path: Path | None, environment: Mapping[str, str] = os.environ) 
 
 def find_token(tokens: Sequence[Token], secret: str) -> Token | None:
     """Return whose token it is; the time it takes does not tell how much of one was right."""
-    digest = hashlib.sha256(secret.encode("utf-8", "surrogateescape")).digest()
+    digest = hashlib.sha256(secret.encode("utf-8", "surrogatepass")).digest()
     found = None
     for one in tokens:
         if hmac.compare_digest(one.digest, digest):

@@ -15,6 +15,8 @@ from starlette.responses import JSONResponse, Response
 
 from cairn.errors import CairnError
 
+PROBLEM_TYPE = "application/problem+json"
+
 _PATH = re.compile(r"(?<![\w:/.])(?:s3:/|~|\.{1,2})?(?:/[^\s'\"`,;:()/]+){2,}/?")
 _COMMAND = re.compile(r"`?cairn [a-z]+ [^`,;]*`?")
 _MISSING = re.compile(r"the gallery has no (image|landmark|version|tag)\b")
@@ -76,7 +78,7 @@ class Problem(Exception):  # noqa: N818 (the word of RFC 9457)
             self.to_json(request_id),
             status_code=self.status,
             headers=self.headers,
-            media_type="application/problem+json",
+            media_type=PROBLEM_TYPE,
         )
 
 

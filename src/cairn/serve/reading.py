@@ -9,7 +9,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 from cairn.gallery import Entry, log
 from cairn.images import UnreadableImage
@@ -61,7 +61,12 @@ async def readyz(request: Request) -> Response:
     return JSONResponse(health.model_dump(), status_code=200 if server.state == "ok" else 503)
 
 
-@router.get("/metrics", summary="Figures for Prometheus", tags=["server"])
+@router.get(
+    "/metrics",
+    response_class=PlainTextResponse,
+    summary="Figures for Prometheus",
+    tags=["server"],
+)
 async def metrics(request: Request) -> Response:
     """Return figures in Prometheus's text format."""
     return Response(server_of(request).metrics.text(), media_type="text/plain; version=0.0.4")

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 import signal
 import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import uvicorn
-from uvicorn.protocols.http.auto import AutoHTTPProtocol
 
 from cairn.errors import CairnError
 from cairn.serve.app import create_app
+from cairn.serve.protocol import bounded_protocol
 from cairn.serve.server import Server
 
 _BACKLOG = 1024
@@ -65,7 +63,7 @@ def serve(server: Server, listening: socket.socket, *, on_ready: Callable[[], No
     limits = server.settings.limits
     config = uvicorn.Config(
         create_app(server, wait=False),
-        http=_protocol(limits.header_kib << 10, limits.header_s),
+        http=bounded_protocol(limits.header_kib << 10, limits.header_s),
         ws="none",
         lifespan="on",
         log_config=None,
@@ -107,47 +105,3 @@ class _Uvicorn(uvicorn.Server):
         finally:
             for one, handler in before.items():
                 signal.signal(one, handler)
-
-
-def _protocol(max_bytes: int, max_s: float) -> Any:
-    """Return uvicorn's protocol that closes connections whose headers are large or slow."""
-
-    class Bounded(AutoHTTPProtocol):  # type: ignore[misc, valid-type]
-        _in_headers = 0
-        _timer: asyncio.TimerHandle | None = None
-
-        def connection_made(self, transport: Any) -> None:
-            super().connection_made(transport)
-            self._begin()
-
-        def connection_lost(self, exc: Exception | None) -> None:
-            self._stop()
-            super().connection_lost(exc)
-
-        def data_received(self, data: bytes) -> None:
-            cycle = self.cycle
-            if self._timer is None and (cycle is None or cycle.response_complete):
-                self._begin()
-            super().data_received(data)
-            if self.cycle is not cycle:
-                self._stop()
-            elif self._timer is not None:
-                self._in_headers += len(data)
-                if self._in_headers > max_bytes:
-                    self.transport.close()
-
-        def _begin(self) -> None:
-            self._in_headers = 0
-            self._timer = self.loop.call_later(max_s, self._too_slow)
-
-        def _stop(self) -> None:
-            if self._timer is not None:
-                self._timer.cancel()
-            self._timer = None
-
-        def _too_slow(self) -> None:
-            self._timer = None
-            if not self.transport.is_closing():
-                self.transport.close()
-
-    return Bounded
