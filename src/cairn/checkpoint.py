@@ -19,6 +19,7 @@ from torch import nn
 
 from cairn.config import ModelConfig
 from cairn.errors import CairnError
+from cairn.joint import is_joint, member_folders, read_joint
 from cairn.model import Embedder, assemble
 from cairn.runs import atomic_folder, write_json
 from cairn.weights import MODEL_FORMAT
@@ -81,9 +82,16 @@ def load_model(folder: Path) -> tuple[Embedder, ModelConfig]:
 def model_fingerprint(folder: Path) -> str:
     """Return 16 hex digits that name what the model computes: its config and its weights.
 
+    Those of a joint model name its members and what each weighs.
+
     Raises:
         CairnError: The folder is not a model folder, or lacks its weights.
     """
+    if is_joint(folder):
+        joint = read_joint(folder)
+        names = [model_fingerprint(member) for member in member_folders(folder)]
+        rows = json.dumps([names, joint.weights])
+        return hashlib.sha256(f"joint {rows}".encode()).hexdigest()[:16]
     config = read_config(folder).model_dump(exclude={"weights"})
     digest = hashlib.sha256(json.dumps(config, sort_keys=True).encode())
     weights = folder / "model.safetensors"
@@ -97,6 +105,17 @@ def model_fingerprint(folder: Path) -> str:
         for block in iter(lambda: handle.read(1 << 20), b""):
             digest.update(block)
     return digest.hexdigest()[:16]
+
+
+def model_dimension(folder: Path) -> int:
+    """Return the length of the embeddings that a model folder, single or joint, makes.
+
+    Raises:
+        CairnError: The folder is not a model folder.
+    """
+    if is_joint(folder):
+        return sum(model_dimension(member) for member in member_folders(folder))
+    return read_config(folder).dimension
 
 
 def _plain(module: nn.Module | Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:

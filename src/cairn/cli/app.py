@@ -10,6 +10,7 @@ from cairn.cli import (
     data,
     demo,
     embed,
+    ensemble,
     evaluate,
     gallery,
     inspect,
@@ -24,7 +25,7 @@ from cairn.cli import (
 
 _ORDER = (
     "demo", "data", "inspect", "train", "model", "embed", "gallery", "penalize", "calibrate",
-    "recognize", "evaluate", "lint", "retrieval",
+    "recognize", "ensemble", "evaluate", "lint", "retrieval",
 )  # fmt: skip
 
 
@@ -66,6 +67,7 @@ app.command("calibrate", short_help="Say how likely answers are right, and what 
 app.command("recognize", short_help="Name the landmarks in photographs, with evidence.")(
     recognize.recognize
 )
+app.add_typer(ensemble.app, name="ensemble")
 app.command("evaluate", short_help="Score answers, and write the report.")(evaluate.evaluate)
 app.command("lint", short_help="List all that is wrong with a submission file.")(lint.lint)
 app.add_typer(retrieval.app, name="retrieval")
