@@ -12,7 +12,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cairn.calibration import Logistic
-from cairn.ensemble import Concatenation, WeightedSimilarity, answers, predictions
+from cairn.ensemble import (
+    Concatenation,
+    WeightedSimilarity,
+    answer_tables,
+    answering,
+    answers,
+    fit_ensemble,
+    predictions,
+)
 from cairn.ensemble.alignment import taken
 from cairn.ensemble.fusion import Fusion
 from cairn.ensemble.ranks import DAMPING, NUM_RANKED
@@ -20,6 +28,7 @@ from cairn.ensemble.settings import WAYS, Way
 from cairn.ensemble.ways import fuse
 from cairn.errors import CairnError
 from cairn.gallery import Gallery
+from cairn.metrics import global_average_precision
 from cairn.penalty import PenaltyRule, PenaltyTable
 from cairn.recognize import recognize_table
 from cairn.submission import by_image
@@ -58,7 +67,8 @@ def world(seed: int = 0, *, members: int = 2, penalties: str = "all") -> World:
     queries, galleries = [], []
     for number, width in enumerate(WIDTHS[:members]):
         asked = unit(rng, NUM_QUERIES, width)
-        queries.append(replace(asked, image_ids=[f"q{row}" for row in range(NUM_QUERIES)]))
+        names = [f"q{row}" for row in range(NUM_QUERIES)]
+        queries.append(replace(asked, image_ids=names, paths=names))
         table = replace(unit(rng, NUM_IMAGES, width), landmark_ids=marks)
         penalty = None
         if penalties == "all" or (penalties == "first" and number == 0):
@@ -266,3 +276,31 @@ def test_an_unknown_way_is_refused_with_the_nearest() -> None:
     with pytest.raises(CairnError, match="unknown way 'vote'") as fault:
         world().fuse("vote")  # type: ignore[arg-type]
     assert "votes" in str(fault.value)
+
+
+@pytest.mark.parametrize("by", WAYS)
+def test_fitting_never_falls_below_a_member_and_blocks_change_no_answer(
+    by: Way, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = world(3, penalties="first")
+    truth = {f"q{row}": {f"l{row % NUM_LANDMARKS}"} if row % 3 else set() for row in range(30)}
+    made = fit_ensemble(seen.galleries, seen.queries, truth, by=by)
+    told = made.validation
+    assert told is not None
+    assert (told.num_queries, told.num_unknown) == (30, 10)
+    assert told.gap >= max(*told.gap_alone, told.gap_even) - 1e-12
+    if by not in ("votes", "ranks", "borda"):
+        alone = by_image(recognize_table(seen.queries[0], seen.galleries[0], top=1))
+        assert told.gap_alone[0] == pytest.approx(global_average_precision(alone, truth))
+    whole = by_image(answer_tables(made, seen.galleries, seen.queries))
+    assert told.gap == pytest.approx(global_average_precision(whole, truth))
+    monkeypatch.setattr(answering, "_AT_ONCE", 7)
+    parts = by_image(answer_tables(made, seen.galleries, seen.queries))
+    assert list(parts) == list(whole)
+    for image, (mark, value) in whole.items():
+        assert parts[image][0] == mark
+        assert parts[image][1] == pytest.approx(value, abs=1e-6)
+    given = fit_ensemble(seen.galleries, seen.queries, truth, by=by, weights=(3, 1))
+    assert (given.weights, given.is_fitted) == ((0.75, 0.25), False)
+    with pytest.raises(CairnError, match="no validation photograph shows a landmark"):
+        fit_ensemble(seen.galleries, seen.queries, {one: set[str]() for one in truth}, by=by)
