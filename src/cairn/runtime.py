@@ -161,7 +161,7 @@ def module_runtime(
         raise CairnError(f"unknown backend {backend!r}", todo=nearest(backend, BACKENDS))
     target = _device(device, backend)
     module = module.eval().to(target, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    pictures = probe_pictures(preprocess)
+    pictures = sample_input(preprocess)
     plain = _torch_forward(module, target, None)
     expected = plain(pictures)
     forward, description = plain, f"PyTorch on {target}, float32"
@@ -200,7 +200,7 @@ def sample_pictures(side: int) -> Float32:
     return pictures * contrast.astype(np.float32) + brightness.astype(np.float32)
 
 
-def probe_pictures(preprocess: Preprocess) -> Float32:
+def sample_input(preprocess: Preprocess) -> Float32:
     """Return (6, ...) input of a model made of `sample_pictures`, another picture in each view."""
     *views, _, side, _ = preprocess.input_shape
     pictures = sample_pictures(side)

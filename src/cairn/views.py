@@ -24,7 +24,7 @@ from cairn.config import ModelConfig, Preprocess
 from cairn.errors import CairnError
 from cairn.model import assemble
 from cairn.runs import read_json, require_absent
-from cairn.runtime import probe_pictures
+from cairn.runtime import sample_input
 
 SCALES = (0.7071, 1.0, 1.4142)
 """The scales of DELG: the square root of a half, one, and the square root of two."""
@@ -82,7 +82,7 @@ def _try(model: torch.nn.Module, config: ModelConfig) -> None:
     """Raise unless the network takes its input: some backbones are tied to a size unsaid."""
     try:
         with torch.inference_mode():
-            model(torch.from_numpy(probe_pictures(config.preprocess)[:1]))
+            model(torch.from_numpy(sample_input(config.preprocess)[:1]))
     except (RuntimeError, AssertionError, ValueError) as error:
         raise CairnError(
             f"{config.backbone} cannot look at these views: {str(error).partition(chr(10))[0]}",

@@ -18,7 +18,7 @@ from cairn.config import ModelConfig, Preprocess, parse_value, read_recipe
 from cairn.embed import encode_all
 from cairn.errors import CairnError
 from cairn.model import assemble, resolve
-from cairn.runtime import FAITHFUL, load_runtime, probe_pictures, sample_pictures
+from cairn.runtime import FAITHFUL, load_runtime, sample_input, sample_pictures
 from cairn.views import SCALES, add_views
 
 SIDE = 32
@@ -157,7 +157,7 @@ def test_backbones_tied_to_a_size_are_refused_scales_and_given_mirror_images(
     assert "flip" in str(fault.value.todo)
     add_views(folder, tmp_path / "v", flip=True)
     run = load_runtime(tmp_path / "v", backend="torch", device="cpu")
-    assert run(probe_pictures(run.preprocess)).shape == (6, 8)
+    assert run(sample_input(run.preprocess)).shape == (6, 8)
 
 
 def test_patches_that_do_not_fill_a_scale_are_told_with_scales_that_do(tmp_path: Path) -> None:
@@ -168,7 +168,7 @@ def test_patches_that_do_not_fill_a_scale_are_told_with_scales_that_do(tmp_path:
     assert "0.6667 or 1.0" in str(fault.value.todo)
     add_views(folder, tmp_path / "v", scales=(0.6667, 1.0))
     run = load_runtime(tmp_path / "v", backend="torch", device="cpu")
-    assert run(probe_pictures(run.preprocess)).shape == (6, 8)
+    assert run(sample_input(run.preprocess)).shape == (6, 8)
 
 
 def test_training_knows_no_views(tmp_path: Path) -> None:
@@ -200,7 +200,7 @@ def test_a_smaller_view_lies_in_the_corner_of_its_square(photographs: list[Image
     assert not shown[:2, :, :, 16:].any()
 
 
-def test_probe_pictures_has_another_picture_in_each_view() -> None:
-    shown = probe_pictures(Preprocess(image_size=SIDE, resize="both"))
+def test_sample_input_has_another_picture_in_each_view() -> None:
+    shown = sample_input(Preprocess(image_size=SIDE, resize="both"))
     np.testing.assert_array_equal(shown[:, 0], sample_pictures(SIDE))
     assert not np.array_equal(shown[:, 0], shown[:, 1])
