@@ -17,7 +17,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from embed import rates
 
 from cairn.checkpoint import load_model, save_model
 from cairn.config import ModelConfig, Preprocess, read_recipe
@@ -33,6 +32,7 @@ from cairn.sources.tabular import from_table
 from cairn.train import train
 from cairn.world import make_world
 from cairn.world.config import WorldConfig
+from embed import rates
 
 sys.path.insert(0, str(Path(__file__).parent / "real"))
 from photos import MOBILENET, ROLES, photographs_parser
@@ -130,7 +130,7 @@ def quantised(model: Path, manifest: Manifest, gallery: Gallery, folder: Path) -
 
 def bf16(model: Path) -> Runtime:
     module, config = load_model(model)
-    module = module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    module = module.to(memory_format=torch.channels_last)
 
     def forward(images: Float32) -> Float32:
         with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):

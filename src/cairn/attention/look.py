@@ -19,6 +19,7 @@ from cairn.domain import Float32
 from cairn.errors import CairnError
 from cairn.exported import is_export
 from cairn.images import UnreadableImage
+from cairn.joint import is_joint
 from cairn.layers import GlobalContext
 from cairn.model import Embedder
 from cairn.runs import atomic_folder, require_absent, write_json
@@ -93,6 +94,12 @@ def look(
             "an export shows no maps: its network is closed",
             where=model_dir,
             todo="give the model folder that it was made of",
+        )
+    if is_joint(model_dir):
+        raise CairnError(
+            "a joint model is several networks, and maps are of one",
+            where=model_dir,
+            todo="give a member, a model folder in members/",
         )
     model = load_model(Path(model_dir))[0].to(pick_device(device))
     has_blocks = any(isinstance(one, GlobalContext) for one in model.modules())

@@ -11,6 +11,7 @@ from cairn.cli import (
     data,
     demo,
     embed,
+    ensemble,
     evaluate,
     export,
     gallery,
@@ -26,7 +27,7 @@ from cairn.cli import (
 
 _ORDER = (
     "demo", "data", "inspect", "train", "model", "embed", "gallery", "penalize", "calibrate",
-    "recognize", "evaluate", "lint", "retrieval", "attention", "export",
+    "recognize", "ensemble", "evaluate", "lint", "retrieval", "attention", "export",
 )  # fmt: skip
 
 
@@ -68,6 +69,7 @@ app.command("calibrate", short_help="Say how likely answers are right, and what 
 app.command("recognize", short_help="Name the landmarks in photographs, with evidence.")(
     recognize.recognize
 )
+app.add_typer(ensemble.app, name="ensemble")
 app.command("evaluate", short_help="Score answers, and write the report.")(evaluate.evaluate)
 app.command("lint", short_help="List all that is wrong with a submission file.")(lint.lint)
 app.command("attention", short_help="Where a model looks, and what speaks for a match.")(

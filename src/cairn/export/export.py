@@ -41,6 +41,7 @@ from cairn.exported import (
 )
 from cairn.gallery import Gallery
 from cairn.images import UnreadableImage, decode
+from cairn.joint import is_joint
 from cairn.manifest import Manifest
 from cairn.model import Embedder
 from cairn.progress import say, track
@@ -220,6 +221,12 @@ def _check(
             "this is an export already",
             where=model_dir,
             todo="give the model folder that it was made of",
+        )
+    if is_joint(model_dir):
+        raise CairnError(
+            "a joint model is several networks, and an export is one",
+            where=model_dir,
+            todo="export its members, the model folders in members/",
         )
     if form == "onnx" or int8:
         require_packages("onnx", "onnxscript", "onnxruntime")
