@@ -1,8 +1,8 @@
 """Exports: images a second beside PyTorch, and what int8 costs in GAP.
 
 Run it on an idle machine: ``python benchmarks/export.py [--backbone NAME] [--side PIXELS]``. Ways
-take turns, each is timed ``--rounds`` times and its best round counts. The model is MobileNetV2 with
-the weights at hand, whose neck is fitted to the photographs, where these are there; otherwise the
+take turns, each is timed ``--rounds`` times and its best round counts. The model is MobileNetV2
+with the weights at hand, its neck fitted to the photographs, where these are there; otherwise the
 house's small model on a small made-up world, or ``--backbone`` with random weights (speed alone).
 """
 
@@ -11,11 +11,12 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
-from embed import rates
 
 from cairn.checkpoint import load_model, save_model
 from cairn.config import ModelConfig, Preprocess, read_recipe
@@ -31,9 +32,10 @@ from cairn.sources.tabular import from_table
 from cairn.train import train
 from cairn.world import make_world
 from cairn.world.config import WorldConfig
+from embed import rates
 
 sys.path.insert(0, str(Path(__file__).parent / "real"))
-from photos import MOBILENET, ROLES, photographs_parser  # noqa: E402
+from photos import MOBILENET, ROLES, photographs_parser
 
 BATCHES = (1, 8, 32)
 
@@ -59,7 +61,9 @@ def main() -> None:
             recipe = read_recipe("frozen", (*weights, "model.preprocess.resize=crop"))
             model = train(recipe, manifest, out=folder / "run", device="cpu") / "model"
         else:
-            world = WorldConfig(num_landmarks=12, num_queries=60, num_bank=20, size=96, max_photos=20)
+            world = WorldConfig(
+                num_landmarks=12, num_queries=60, num_bank=20, size=96, max_photos=20
+            )
             manifest = Manifest.read(make_world(folder / "world", world))
             recipe = read_recipe("demo", ("train.epochs=6",))
             model = train(recipe, manifest, out=folder / "run", device="cpu") / "model"
@@ -126,7 +130,7 @@ def quantised(model: Path, manifest: Manifest, gallery: Gallery, folder: Path) -
 
 def bf16(model: Path) -> Runtime:
     module, config = load_model(model)
-    module = module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    module = module.to(memory_format=torch.channels_last)
 
     def forward(images: Float32) -> Float32:
         with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
@@ -147,7 +151,9 @@ def speeds(ways: dict[str, Runtime], rounds: int) -> None:
             for _ in range(repeats):
                 way(images)
 
-        calls = {name: (lambda way=way, run=run: run(way)) for name, way in ways.items()}  # type: ignore[misc]
+        calls: dict[str, Callable[[], object]] = {
+            name: partial(run, way) for name, way in ways.items()
+        }
         columns.append(rates(calls, size * repeats, rounds))
     print("\n| way | " + " | ".join(f"batch {size}, img/s | ratio" for size in BATCHES) + " |")
     print("|---|" + "---:|" * (2 * len(BATCHES)))

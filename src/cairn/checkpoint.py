@@ -20,6 +20,7 @@ from torch import nn
 from cairn.config import ModelConfig
 from cairn.errors import CairnError
 from cairn.exported import is_export, read_export
+from cairn.joint import is_joint, member_folders, read_joint
 from cairn.model import Embedder, assemble
 from cairn.runs import atomic_folder, write_json
 from cairn.weights import MODEL_FORMAT
@@ -83,12 +84,18 @@ def model_fingerprint(folder: Path) -> str:
     """Return 16 hex digits that name what the model computes: its config and its weights.
 
     An export says itself what it computes: see ``cairn.exported.Exported``.
+    Those of a joint model name its members and what each weighs.
 
     Raises:
         CairnError: The folder is not a model folder, or lacks its weights.
     """
     if is_export(folder):
         return read_export(folder).fingerprint
+    if is_joint(folder):
+        joint = read_joint(folder)
+        names = [model_fingerprint(member) for member in member_folders(folder)]
+        rows = json.dumps([names, joint.weights])
+        return hashlib.sha256(f"joint {rows}".encode()).hexdigest()[:16]
     config = read_config(folder).model_dump(exclude={"weights"})
     digest = hashlib.sha256(json.dumps(config, sort_keys=True).encode())
     weights = folder / "model.safetensors"
@@ -102,6 +109,17 @@ def model_fingerprint(folder: Path) -> str:
         for block in iter(lambda: handle.read(1 << 20), b""):
             digest.update(block)
     return digest.hexdigest()[:16]
+
+
+def model_dimension(folder: Path) -> int:
+    """Return the length of the embeddings that a model folder, single or joint, makes.
+
+    Raises:
+        CairnError: The folder is not a model folder.
+    """
+    if is_joint(folder):
+        return sum(model_dimension(member) for member in member_folders(folder))
+    return read_config(folder).dimension
 
 
 def _plain(module: nn.Module | Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:

@@ -11,7 +11,8 @@ Legend of shapes: B images, D embedding dimensions, S side of the square input i
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -25,6 +26,7 @@ from cairn.domain import Float32
 from cairn.errors import CairnError, nearest
 from cairn.execution import Forward, onnx_forward, openvino_forwards
 from cairn.exported import PROBES_NAME, Exported, is_export, read_export
+from cairn.joint import concatenated, is_joint, member_folders, read_joint
 from cairn.progress import say
 
 if TYPE_CHECKING:
@@ -55,11 +57,12 @@ class Runtime:
         forward: What runs the network.
         fingerprint: The model's fingerprint, which the tables it makes carry; "" for a model that
             is in no folder.
-        preprocess: How photographs become its input.
+        preprocess: How photographs become its input; of a joint model, its first member's.
         dimension: D.
         description: Backend, device and precision, for people.
-        stands_for: Fingerprint of another model whose galleries it may be asked about; "" for none.
-            See ``cairn.exported.Exported``.
+        parts: The members of a joint model, whose inputs lie flat, one after the other, in its own;
+            none for a single one.
+        stands_for: ``Exported.stands_for`` of an export; "" for a model.
     """
 
     forward: Forward
@@ -67,15 +70,23 @@ class Runtime:
     preprocess: Preprocess
     dimension: int
     description: str
+    parts: tuple[Runtime, ...] = ()
     stands_for: str = ""
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """Shape of one photograph's input."""
+        if self.parts:
+            return (sum(math.prod(part.input_shape) for part in self.parts),)
+        return self.preprocess.input_shape
 
     def __call__(self, images_BCHW: Float32) -> Float32:
         """Return the (B, D) embeddings of normalised images.
 
         Raises:
-            CairnError: The array is not float32 of B times ``preprocess.input_shape``.
+            CairnError: The array is not float32 of B times ``input_shape``.
         """
-        shape = self.preprocess.input_shape
+        shape = self.input_shape
         if images_BCHW.shape[1:] != shape or images_BCHW.dtype != np.float32:
             raise CairnError(
                 f"this model takes (B, {', '.join(map(str, shape))}) float32 images",
@@ -104,6 +115,13 @@ def load_runtime(model_dir: Path, *, backend: str = "auto", device: str = "auto"
 
     if is_export(model_dir):
         return _exported_runtime(Path(model_dir), backend=backend, device=device)
+    if is_joint(model_dir):
+        parts = [
+            load_runtime(member, backend=backend, device=device)
+            for member in member_folders(model_dir)
+        ]
+        fingerprint = model_fingerprint(Path(model_dir))
+        return joint_runtime(parts, read_joint(model_dir).weights, fingerprint=fingerprint)
     module, config = load_model(Path(model_dir))
     return module_runtime(
         module,
@@ -112,6 +130,25 @@ def load_runtime(model_dir: Path, *, backend: str = "auto", device: str = "auto"
         backend=backend,
         device=device,
     )
+
+
+def joint_runtime(
+    parts: Sequence[Runtime], weights: Sequence[float], *, fingerprint: str
+) -> Runtime:
+    """Return the members of a joint model as one runtime (`cairn.joint`)."""
+
+    def forward(inputs_BN: Float32) -> Float32:
+        ends = np.cumsum([math.prod(part.input_shape) for part in parts])[:-1]
+        vectors = [
+            part(np.ascontiguousarray(of_part).reshape(-1, *part.input_shape))
+            for part, of_part in zip(parts, np.split(inputs_BN, ends, axis=1), strict=True)
+        ]
+        return concatenated(vectors, weights)
+
+    description = "; ".join(dict.fromkeys(part.description for part in parts))
+    dimension = sum(part.dimension for part in parts)
+    first = parts[0].preprocess
+    return Runtime(forward, fingerprint, first, dimension, description, tuple(parts))
 
 
 def module_runtime(
@@ -202,14 +239,14 @@ def _exported_runtime(folder: Path, *, backend: str, device: str) -> Runtime:
     for name, forward in _exported_forwards(exported, folder / exported.network, backend):
         cosine = _least_cosine(forward(pictures), expected)
         if cosine >= least:
-            told = name if exported.precision == "float32" else f"{name}, int8 convolutions"
+            told = name if exported.precision == "float32" else f"{name}, int8"
             return Runtime(
                 forward,
                 exported.fingerprint,
                 preprocess,
                 int(expected.shape[1]),
                 f"{told} (export)",
-                exported.stands_for,
+                stands_for=exported.stands_for,
             )
         say(f"{name}: cosine {cosine:.5f} to this export when made is below {least}; not used")
     raise CairnError(
@@ -245,9 +282,7 @@ def _require_backend(backend: str) -> None:
 
 def _require_openvino() -> None:
     if find_spec("openvino") is None:
-        raise CairnError(
-            "OpenVINO is not installed", todo="pip install openvino, or give another backend"
-        )
+        raise CairnError("OpenVINO is not installed", todo="pip install openvino, or use torch")
 
 
 def _device(name: str, backend: str) -> torch.device:

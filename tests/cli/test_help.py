@@ -10,8 +10,8 @@ def test_the_help_lists_commands_as_the_job_goes_and_every_recipe() -> None:
     out = CliRunner().invoke(app, ["--help"]).stdout
     listed = [line.split()[0] for line in out.partition("Commands:")[2].splitlines() if line]
     job = ["demo", "data", "inspect", "train", "model", "embed", "gallery", "penalize", "calibrate"]
-    after = ["recognize", "serve", "evaluate", "lint", "retrieval", "push", "pull", "attention"]
-    assert listed == [*job, *after, "export", "reproduce"]
+    after = ["recognize", "ensemble", "serve", "evaluate", "lint", "retrieval", "push", "pull"]
+    assert listed == [*job, *after, "attention", "export", "reproduce"]
     assert "..." not in out.partition("Commands:")[2], "a summary is cut off"
     words = " ".join(CliRunner().invoke(app, ["train", "--help"]).stdout.split())
     for name in builtin_recipes():

@@ -19,6 +19,7 @@ from cairn.domain import Float32
 from cairn.errors import CairnError
 from cairn.exported import is_export
 from cairn.images import UnreadableImage
+from cairn.joint import is_joint
 from cairn.layers import GlobalContext
 from cairn.model import Embedder
 from cairn.runs import atomic_folder, require_absent, write_json
@@ -66,6 +67,7 @@ def look(
     match: Path | None = None,
     match_title: str = "match",
     method: Method = "auto",
+    stretch: bool = False,
     device: str = "cpu",
 ) -> Looked:
     """Write the maps of a photograph into the new folder ``out``: a picture each, and a sheet.
@@ -77,6 +79,7 @@ def look(
         match: Another photograph: which places of both speak for their likeness?
         match_title: What to call it on the sheet.
         method: As `similarity_map`.
+        stretch: Colour each context mask over its own range, however narrow.
         device: As ``cairn.runtime.load_runtime``.
 
     Raises:
@@ -92,6 +95,12 @@ def look(
             where=model_dir,
             todo="give the model folder that it was made of",
         )
+    if is_joint(model_dir):
+        raise CairnError(
+            "a joint model is several networks, and maps are of one",
+            where=model_dir,
+            todo="give a member, a model folder in members/",
+        )
     model = load_model(Path(model_dir))[0].to(pick_device(device))
     has_blocks = any(isinstance(one, GlobalContext) for one in model.modules())
     if not has_blocks and match is None:
@@ -104,7 +113,7 @@ def look(
     found = [_Picture("photograph.png", image, "photograph", f"{image.width} x {image.height}")]
     stages: dict[str, tuple[float, float]] = {}
     if has_blocks:
-        stages = _draw_masks(model, photograph, image, found)
+        stages = _draw_masks(model, photograph, image, found, stretch=stretch)
     cosine = None
     if match is not None:
         cosine = _draw_match(model, photograph, image, match, match_title, method, found)
@@ -126,22 +135,28 @@ def look(
 
 
 def _draw_masks(
-    model: Embedder, photograph: Path, image: Image.Image, found: list[_Picture]
+    model: Embedder,
+    photograph: Path,
+    image: Image.Image,
+    found: list[_Picture],
+    *,
+    stretch: bool,
 ) -> dict[str, tuple[float, float]]:
     masks = context_masks(model, photograph)
     told = {}
     for name, placed in stage_masks(masks).items():
         num = sum(block.startswith(f"{name}/") for block in masks)
         values, size = placed.values, " x ".join(map(str, placed.values.shape))
-        high = max(_LEAST_RANGE, float(values.max()))
+        low = float(values.min()) if stretch else 0.0
+        high = float(values.max()) if stretch else max(_LEAST_RANGE, float(values.max()))
         told[name] = float(values.max()), float(values.min())
         found.append(
             _Picture(
                 f"{name}.png",
-                overlay(image, placed.over(image.size), high=high),
+                overlay(image, placed.over(image.size), low=low, high=high),
                 f"{name}, {num} block{'s' if num > 1 else ''}, {size}",
                 f"attention {values.min():.2f} to {values.max():.2f} times the even share\n"
-                f"brightest: {high:.1f}",
+                f"colours from {low:.2f} to {high:.2f}",
             )
         )
     return told

@@ -20,17 +20,19 @@ _GREY = 0.28, 0.5  # darkest and range of the photograph's grey
 _UNSEEN = 0.4  # of that grey
 
 
-def overlay(image: Image.Image, map_HW: Float32, *, high: float | None = None) -> Image.Image:
-    """Return the photograph with a map of values from 0 up over it.
+def overlay(
+    image: Image.Image, map_HW: Float32, *, low: float = 0.0, high: float | None = None
+) -> Image.Image:
+    """Return the photograph with a map of values from ``low`` up over it.
 
     Args:
         image: RGB.
         map_HW: One value a pixel; NaN where the model did not see.
+        low: The value that gets the darkest colour.
         high: The value that gets the brightest colour; by default the map's largest.
     """
     top = _largest(map_HW) if high is None else high
-    strength = np.clip(np.nan_to_num(map_HW) / np.float32(top or 1.0), 0, 1)
-    # The photograph's detail lies over the colours, not under them, or dark ones would hide it.
+    strength = np.clip((np.nan_to_num(map_HW) - low) / np.float32(top - low or 1.0), 0, 1)
     return _blend(image, map_HW, _colours("magma", strength), np.full_like(map_HW, _OPACITY))
 
 

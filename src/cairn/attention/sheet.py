@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from PIL import Image, ImageDraw, ImageFont
 
-_HEIGHT, _MARGIN, _LINE = 300, 16, 17
+_HEIGHT, _MARGIN, _LINE = 240, 16, 17
 _ROW_WIDTH = 1400
 _PAPER, _INK, _FAINT = "#ffffff", "#1a1a1a", "#5c5c5c"
 

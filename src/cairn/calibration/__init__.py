@@ -7,6 +7,7 @@ from cairn.calibration.calibration import (
     Judged,
     calibrate,
 )
+from cairn.calibration.curves import Logistic
 from cairn.calibration.features import NUM_NEIGHBORS, Features, features_of
 from cairn.calibration.fitting import METHODS, Chance, Fitted, fit
 from cairn.calibration.open_set import OpenSetCurve, false_positive_rate
@@ -40,6 +41,7 @@ __all__ = [
     "Features",
     "Fitted",
     "Judged",
+    "Logistic",
     "OpenSetCurve",
     "Threshold",
     "Verdict",

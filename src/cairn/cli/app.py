@@ -11,6 +11,7 @@ from cairn.cli import (
     data,
     demo,
     embed,
+    ensemble,
     evaluate,
     export,
     gallery,
@@ -28,7 +29,8 @@ from cairn.cli import (
 
 _ORDER = (
     "demo", "data", "inspect", "train", "model", "embed", "gallery", "penalize", "calibrate",
-    "recognize", "serve", "evaluate", "lint", "retrieval", "push", "pull", "attention", "export",
+    "recognize", "ensemble", "serve", "evaluate", "lint", "retrieval", "push", "pull", "attention",
+    "export",
 )  # fmt: skip
 
 
@@ -70,6 +72,7 @@ app.command("calibrate", short_help="Say how likely answers are right, and what 
 app.command("recognize", short_help="Name the landmarks in photographs, with evidence.")(
     recognize.recognize
 )
+app.add_typer(ensemble.app, name="ensemble")
 app.command("serve", short_help="Answer photographs over HTTP; the gallery lives on.")(serve.serve)
 app.command("evaluate", short_help="Score answers, and write the report.")(evaluate.evaluate)
 app.command("lint", short_help="List all that is wrong with a submission file.")(lint.lint)

@@ -27,6 +27,10 @@ def attention(
         Literal["auto", "exact", "occlusion"],
         typer.Option(help="exact: the similarity as a sum over places; occlusion: hide parts."),
     ] = "auto",
+    stretch: Annotated[
+        bool,
+        typer.Option("--stretch", help="Colour each context mask over its own range."),
+    ] = False,
     device: Annotated[str, typer.Option(help="cpu, cuda or cuda:N.")] = "cpu",
     as_json: Json = False,
 ) -> None:
@@ -51,6 +55,7 @@ def attention(
         match=match,
         match_title=title,
         method=method,
+        stretch=stretch,
         device=device,
     )
     lines = [

@@ -50,7 +50,9 @@ def _int8(exported: Exported) -> list[str]:
         return []
     lines = [
         "- int8: convolutions and matrix products, weights by channel, ranges from "
-        f"{exported.facts['num_calibration']} photographs"
+        f"{exported.facts['num_calibration']} photographs; the first "
+        f"{exported.facts['float32_share_of_layers']:.0%} of the layers (at least one) and "
+        "depthwise ones in float32"
     ]
     loss = exported.loss
     if loss is None:

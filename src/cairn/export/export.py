@@ -41,6 +41,7 @@ from cairn.exported import (
 )
 from cairn.gallery import Gallery
 from cairn.images import UnreadableImage, decode
+from cairn.joint import is_joint
 from cairn.manifest import Manifest
 from cairn.model import Embedder
 from cairn.progress import say, track
@@ -109,8 +110,10 @@ def export_model(
             "cairn_model": source,
             "cairn_preprocess": config.preprocess.model_dump_json(),
         }
-        made = _Conversion(form, module, pictures, calibration, metadata).write(folder)
-        parity = measure_parity(made, probes, plain(probes), tolerance=bound)
+        expected = plain(probes)
+        conversion = _Conversion(form, module, pictures, calibration, probes, expected, metadata)
+        made = conversion.write(folder)
+        parity = measure_parity(made, probes, expected, tolerance=bound)
         save_file({"float32": plain(pictures), precision: made(pictures)}, folder / PROBES_NAME)
         shutil.copyfile(model_dir / "config.json", folder / "config.json")
         names = [path.name for path in folder.iterdir() if path.stem == "model"]
@@ -122,7 +125,7 @@ def export_model(
             fingerprint=export_fingerprint(source, precision, files),
             files=files,
             parity=parity.to_json(),
-            facts=_facts(config, form, calibration),
+            facts={**_facts(config, form, calibration), **conversion.told()},
         )
         write_export(folder, exported)
         if gallery is not None and manifest is not None:
@@ -141,7 +144,14 @@ class _Conversion:
     module: Embedder
     pictures: Float32
     calibration: list[Float32]
+    held: Float32
+    expected: Float32
     metadata: dict[str, str]
+
+    def told(self) -> dict[str, Any]:
+        """Return what the conversion chose."""
+        kept = self.metadata.get("cairn_float32_layers")
+        return {} if kept is None else {"float32_share_of_layers": float(kept)}
 
     def write(self, folder: Path) -> Forward:
         """Write the network, and return what runs the file, in its own precision throughout."""
@@ -165,7 +175,11 @@ class _Conversion:
 
     def _onnx(self, example: Float32) -> bytes:
         network = to_onnx(self.module, example)
-        return quantize(network, self.calibration) if self.calibration else network
+        if not self.calibration:
+            return network
+        made, kept = quantize(network, self.calibration, self.held, self.expected)
+        self.metadata["cairn_float32_layers"] = f"{kept:.2f}"
+        return made
 
     def _told(self, network: bytes) -> bytes:
         """Return the ONNX network with what it is in its own metadata, for who has it alone."""
@@ -207,6 +221,12 @@ def _check(
             "this is an export already",
             where=model_dir,
             todo="give the model folder that it was made of",
+        )
+    if is_joint(model_dir):
+        raise CairnError(
+            "a joint model is several networks, and an export is one",
+            where=model_dir,
+            todo="export its members, the model folders in members/",
         )
     if form == "onnx" or int8:
         require_packages("onnx", "onnxscript", "onnxruntime")
