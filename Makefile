@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 export OMP_WAIT_POLICY ?= PASSIVE
 STAMP := $(VENV)/.installed
 
-.PHONY: env demo test bench real reliability clean
+.PHONY: env demo test browser bench real reliability clean
 .DEFAULT_GOAL := test
 
 $(STAMP): pyproject.toml constraints.txt
@@ -20,7 +20,13 @@ env: $(STAMP)
 demo: env
 	$(BIN)/cairn demo
 
-test: env
+# The page's tests drive Debian's Chromium; where it cannot be had they are skipped, and say so.
+browser:
+	@command -v chromium >/dev/null || { test "$$(id -u)" != 0 || ! command -v apt-get >/dev/null; } || \
+	  { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
+	  chromium; } >/dev/null 2>&1 || echo "Chromium could not be installed: tests of the page are skipped"
+
+test: env browser
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy

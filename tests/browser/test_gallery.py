@@ -233,7 +233,7 @@ def _is_refused_for_readers(page: Page, photo: Path) -> None:
     page.keyboard.press("Enter")
     page.set_input_files(CHOOSE, photo)
     page.get_by_role("button", name=re.compile("^Yes, add it to")).click()
-    expect(page.locator(".fault")).to_contain_text("this token may read only")
+    expect(page.locator(".fault")).to_contain_text("This token may read only")
     expect(page.locator(".fault")).to_contain_text("Sign in with a token that may change")
 
 

@@ -143,11 +143,11 @@ def test_files_that_are_no_photographs_or_broken_are_told_what_to_do(
     empty.write_bytes(b"")
     page.set_input_files(CHOOSE, [broken, words, empty, photo])
     expect(page.get_by_role("article", name="broken.jpg")).to_contain_text(
-        "the photograph cannot be read"
+        "The photograph cannot be read"
     )
     expect(page.get_by_role("article", name="broken.jpg")).to_contain_text("Send JPEG, PNG or WebP")
-    expect(page.get_by_role("article", name="words.txt")).to_contain_text("is no photograph")
-    expect(page.get_by_role("article", name="empty.png")).to_contain_text("the file is empty")
+    expect(page.get_by_role("article", name="words.txt")).to_contain_text("This is no photograph")
+    expect(page.get_by_role("article", name="empty.png")).to_contain_text("The file is empty")
     expect(page.get_by_role("article", name=photo.name)).to_contain_text("Old Tower")
     page.get_by_role("button", name="Put away broken.jpg").click()
     expect(page.get_by_role("article", name="broken.jpg")).to_have_count(0)
@@ -166,7 +166,7 @@ def test_large_files_are_made_smaller_or_refused_before_they_are_sent(
     large.write_bytes(photo.read_bytes() + bytes(40_000))  # browsers draw it all the same
     page.set_input_files(CHOOSE, [huge, large])
     refused = page.get_by_role("article", name="huge.jpg")
-    expect(refused).to_contain_text("the file is 60 MB, more than the 17 kB that the server takes")
+    expect(refused).to_contain_text("The file is 60 MB, more than the 17 kB that the server takes")
     expect(refused).to_contain_text("save this one smaller")
     shrunk = page.get_by_role("article", name="large.jpg")
     expect(shrunk).to_contain_text("Old Tower")
@@ -184,7 +184,7 @@ def test_a_server_that_goes_away_loses_nothing(serve: Start, visit: Start, photo
     served.stop()
     page.set_input_files(CHOOSE, photo)
     card = page.get_by_role("article", name=photo.name)
-    expect(card).to_contain_text("the server cannot be reached")
+    expect(card).to_contain_text("The server cannot be reached")
     expect(page.locator("#trouble")).to_contain_text("This page goes on as soon as it is back")
     serve(location=served.gallery, port=int(served.url.rpartition(":")[2]))
     expect(page.locator("#trouble")).to_be_empty()

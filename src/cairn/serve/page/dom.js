@@ -69,6 +69,7 @@ export function openDialog(title, ...content) {
   made.addEventListener("click", (event) => { if (event.target === made) made.close(); });
   document.body.append(made);
   made.showModal();
+  made.querySelector("input:is([type=text], [type=password])")?.focus();
   return made;
 }
 
@@ -76,17 +77,19 @@ export function openDialog(title, ...content) {
 export function ask(title, text, yes) {
   return new Promise((resolve) => {
     let answer = false;
+    const cancel = button("Cancel", () => made.close());
     const made = openDialog(title, h("p", {}, text), h("div", { class: "actions" },
-      button(yes, () => { answer = true; made.close(); }, { class: "primary" }),
-      button("Cancel", () => made.close())));
+      button(yes, () => { answer = true; made.close(); }, { class: "primary" }), cancel));
+    cancel.focus();
     made.addEventListener("close", () => resolve(answer));
   });
 }
 
 /** Return a fault in words, with what to do next. */
 export function faultBox(fault, again = null) {
+  const what = fault.what[0].toUpperCase() + fault.what.slice(1);
   return h("div", { class: "fault", role: "alert" },
-    h("p", {}, h("b", {}, fault.what), fault.where ? ` (${fault.where})` : "", "."),
+    h("p", {}, h("b", {}, what), fault.where ? ` (${fault.where})` : "", "."),
     fault.todo ? h("p", {}, fault.todo) : null,
     again ? button("Try again", again) : null);
 }

@@ -101,7 +101,7 @@ class FolderWork {
   }
 
   ready() {
-    const names = [...this.groups];
+    const names = [...this.groups].sort(([one], [other]) => one.localeCompare(other));
     const field = h("input", { id: "loose-name", type: "text", maxlength: 200, autocomplete: "off" });
     const form = h("form", {},
       this.loose.length ? h("div", { class: "field" }, h("label", { for: "loose-name" }, `Landmark of ${counted(this.loose.length, "file")} of no folder`), field) : null,

@@ -39,7 +39,7 @@ export function mayBePhoto(file) {
  * it does not read and the browser does; these are drawn and written as JPEG.
  */
 export async function fit(file, maxBytes) {
-  if (!file.size) throw new Fault({ what: "the file is empty", todo: "Choose another one." });
+  if (!file.size) throw new Fault({ what: "the file is empty", todo: "Choose another one.", status: 422 });
   const isLarge = file.size > maxBytes;
   if (!isLarge && (SENT_AS_THEY_ARE.test(file.type) || !file.type.startsWith("image/"))) {
     return { file, note: "" };
@@ -52,6 +52,7 @@ export async function fit(file, maxBytes) {
     throw new Fault({
       what: `the file is ${sized(file.size)}, more than the ${sized(maxBytes)} that the server takes`,
       todo: "The browser cannot make it smaller, as it is no picture that it can read. Choose another file, or save this one smaller.",
+      status: 413,
     });
   }
   const why = isLarge ? `${sized(file.size)} is more than the server takes` : `${file.type.slice(6).toUpperCase()} is not read by the server`;

@@ -1,6 +1,6 @@
 // The first view: photographs are dropped, pasted, chosen or taken, and answered one by one.
 
-import { call, upload } from "./api.js";
+import { call, Fault, upload } from "./api.js";
 import { answerOf } from "./answer.js";
 import { announce, button, faultBox, h, progressBar } from "./dom.js";
 import { galleryFacts } from "./gallery.js";
@@ -11,6 +11,7 @@ import { confidenceOf, counted, nameOf } from "./words.js";
 const AT_ONCE = 2;
 const SMALLER = [1600, 1024];
 const TASTE = 5;
+const OF_THE_FILE = new Set([413, 415, 422]); // sent again, it is refused again
 
 const cards = h("div", { class: "answers" });
 const queue = [];
@@ -148,7 +149,7 @@ class Card {
     try {
       facts = await galleryFacts();
       if (!mayBePhoto(this.file)) {
-        throw Object.assign(new Error(), { what: `${this.file.name} is no photograph`, where: "", todo: "Choose a JPEG, PNG or WebP file." });
+        throw new Fault({ what: "this is no photograph", todo: "Choose a JPEG, PNG or WebP file.", status: 415 });
       }
       const { file, note } = await fit(this.file, facts.max_body_bytes - 4096);
       this.note = note;
@@ -160,7 +161,7 @@ class Card {
     } catch (fault) {
       if (fault.name === "AbortError") return;
       if (!fault.what) throw fault;
-      this.show(faultBox(fault, () => this.begin()));
+      this.show(faultBox(fault, OF_THE_FILE.has(fault.status) ? null : () => this.begin()));
     }
   }
 
