@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import http.client
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -132,13 +131,16 @@ def start(
         path = Path(folder) / "serve.toml"
         path.write_text(config, encoding="utf-8")
         target: Any = subprocess.DEVNULL if log is None else log.open("a", encoding="utf-8")
-        process = subprocess.Popen(
-            [*words, "--config", str(path), *options],
-            stdout=subprocess.PIPE,
-            stderr=target,
-            text=True,
-            env=os.environ,
-        )
+        try:
+            process = subprocess.Popen(
+                [*words, "--config", str(path), *options],
+                stdout=subprocess.PIPE,
+                stderr=target,
+                text=True,
+            )
+        finally:
+            if log is not None:
+                target.close()  # the process has its own
         assert process.stdout is not None
         line = process.stdout.readline()
         if not line:

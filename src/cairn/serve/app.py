@@ -101,8 +101,8 @@ class _Application(FastAPI):
                     answers = operation["responses"]
                     answers.pop("422", None)  # FastAPI's own shape, which is not answered here
                     for status in _PROBLEMS:
-                        content = answers[str(status)]["content"]
-                        content[PROBLEM_TYPE] = content.pop("application/json")
+                        (shape,) = answers[str(status)]["content"].values()
+                        answers[str(status)]["content"] = {PROBLEM_TYPE: shape}
         assert self.openapi_schema is not None
         return self.openapi_schema
 
