@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
 
@@ -49,14 +50,17 @@ FAINT = """() => {
   while (walker.nextNode()) {
     const text = walker.currentNode.textContent.trim();
     const one = walker.currentNode.parentElement;
-    if (!text || !one.checkVisibility({ opacityProperty: true }) || one.closest(".unseen, .skip")) continue;
+    if (!text || !one.checkVisibility({ opacityProperty: true })) continue;
+    if (one.closest(".unseen, .skip")) continue;
     if (one.closest("button:disabled, [aria-hidden='true']")) continue;
     const under = ["white"];
-    for (let at = one; at; at = at.parentElement) under.splice(1, 0, getComputedStyle(at).backgroundColor);
+    for (let at = one; at; at = at.parentElement) {
+      under.splice(1, 0, getComputedStyle(at).backgroundColor);
+    }
     const back = light(paint(under));
     const front = light(paint([...under, getComputedStyle(one).color]));
     const contrast = (Math.max(back, front) + 0.05) / (Math.min(back, front) + 0.05);
-    if (contrast < LEAST) found.push(`${contrast.toFixed(2)}: ${text.slice(0, 60)} (${one.className})`);
+    if (contrast < LEAST) found.push(`${contrast.toFixed(2)}: ${text.slice(0, 60)}`);
   }
   return found;
 }""".replace("LEAST", str(AA))
@@ -77,9 +81,7 @@ def check(page: Page) -> None:
     levels = page.evaluate(HEADINGS)
     assert levels[0] == 1, levels
     assert levels.count(1) == 1
-    assert all(after - before <= 1 for before, after in zip(levels, levels[1:], strict=False)), (
-        levels
-    )
+    assert all(after - before <= 1 for before, after in pairwise(levels)), levels
     assert page.evaluate(FAINT) == []
     width = page.evaluate("[document.documentElement.scrollWidth, innerWidth]")
     assert width[0] <= width[1], width

@@ -31,6 +31,7 @@ LONGEST_PX = 800
 """Longer side of a map."""
 
 _LEAST_RANGE = 3.0  # the brightest colour is never less than this times the even share
+_EVEN = 1.05  # the most that a map without a preference has
 _QUALITY = 82
 _IMAGE: dict[str, Any] = {"type": "string", "format": "binary"}
 _BODY: dict[str, Any] = {
@@ -119,7 +120,8 @@ def _masks(model: Any, content: bytes) -> MapsOut:
             MapOut(
                 of="photograph",
                 title=name.replace("stage", "Stage "),
-                note=f"Attention {least:.2f} to {most:.2f} times the even share; bright is more.",
+                note=f"Attention {least:.2f} to {most:.2f} times the even share"
+                + (": no place is preferred." if most < _EVEN else "; bright is more."),
                 content=_base64(drawn),
             )
         )

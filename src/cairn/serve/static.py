@@ -1,8 +1,8 @@
 """The page for people: its files, under an address that names what they are.
 
-The files lie in ``page/``; the style of Cairn's reports comes first. Their address has the digest of
-all of them, so that browsers keep them for good and never mix two versions; the document itself is
-asked for anew each time. What the page may load is said to the browser: this server, nothing else.
+The files lie in ``page/``; the style of Cairn's reports comes first. Their address has the digest
+of all of them, so that browsers keep them for good and never mix two versions; the document itself
+is asked for anew each time. What the page may load is said to the browser: this server, nothing else.
 """
 
 from __future__ import annotations

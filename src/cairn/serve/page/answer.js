@@ -61,7 +61,7 @@ function actions(card, prediction, gallery) {
     button("Where it looks", (event) => lookAt(card, prediction, event.currentTarget), { "aria-expanded": "false" }));
   if (!gallery.read_only) {
     const isUnknown = prediction.verdict === "unknown";
-    if (!isUnknown) row.prepend(button(`Yes, add it to ${short(name)}`, (event) => correct.add(card, prediction.landmark, event.currentTarget)));
+    if (!isUnknown) row.prepend(button("Yes, add it", (event) => correct.add(card, prediction.landmark, event.currentTarget), { "aria-label": `Yes, add it to ${name}` }));
     const open = button(isUnknown ? "This is …" : "No, this is …", () => {
       const isOpen = open.getAttribute("aria-expanded") === "true";
       open.setAttribute("aria-expanded", String(!isOpen));
@@ -71,10 +71,6 @@ function actions(card, prediction, gallery) {
     row.insertBefore(open, row.lastChild);
   }
   return [row, place];
-}
-
-function short(name) {
-  return name.length > 28 ? `${name.slice(0, 27).trimEnd()}…` : name;
 }
 
 function evidence(card, prediction) {

@@ -21,11 +21,13 @@ export async function lookAt(card, prediction, trigger) {
   try {
     const best = prediction.evidence[0];
     let found = await upload("/v1/attention", [card.sent], { signal: card.stopped.signal });
-    if (!found.maps.length && best) {
+    const match = async () => {
       const path = `/v1/attention?evidence=${encodeURIComponent(best.image_id)}`;
-      found = await upload(path, [card.sent], { signal: card.stopped.signal });
-      found.maps = found.maps.filter((one) => one.of === "photograph");
-    }
+      const made = await upload(path, [card.sent], { signal: card.stopped.signal });
+      return { ...made.maps.find((one) => one.of === "photograph"), title: "The match", note: made.note };
+    };
+    if (found.maps.length && best) found.maps.push({ title: "The match", load: match });
+    else if (best) found = { maps: [await match()], note: "" };
     trigger.setAttribute("aria-expanded", "true");
     maps.replaceChildren(...chooser(place, found));
   } catch (fault) {
@@ -84,9 +86,23 @@ function overlay(map) {
 
 function chooser(place, found) {
   const figure = place.querySelector("figure");
-  const note = h("p", { class: "note" }, found.note);
+  const note = h("div", { class: "note" }, found.note);
   const group = fresh("map");
-  const choose = (map) => {
+  let wanted = null;
+  const choose = async (asked) => {
+    wanted = asked;
+    let map = asked;
+    if (asked?.load && !asked.content) {
+      note.textContent = "Looking";
+      try {
+        map = Object.assign(asked, await asked.load());
+      } catch (fault) {
+        if (!fault.what) throw fault;
+        note.replaceChildren(faultBox(fault));
+        return;
+      }
+    }
+    if (wanted !== asked) return; // another one was chosen meanwhile
     figure.querySelector(".overlay")?.remove();
     if (map) figure.prepend(overlay(map));
     note.textContent = map ? map.note || found.note : found.note;
@@ -94,7 +110,7 @@ function chooser(place, found) {
   };
   const option = (title, map, isChosen) => h("label", {},
     h("input", { type: "radio", name: group, checked: isChosen, on: { change: () => choose(map) } }), h("span", {}, title));
-  const last = found.maps.at(-1);
+  const last = found.maps.findLast((one) => one.content) ?? null;
   choose(last);
   return [
     h("fieldset", { class: "segments" }, h("legend", { class: "unseen" }, "What to show"),
