@@ -2,7 +2,7 @@
 
 The files lie in ``page/``; the style of Cairn's reports comes first. Their address has the digest
 of all of them, so that browsers keep them for good and never mix two versions; the document itself
-is asked for anew each time. What the page may load is said to the browser: this server, nothing else.
+is asked for anew each time. What the page may load is said to the browser: this server, no other.
 """
 
 from __future__ import annotations
