@@ -2,6 +2,8 @@
 
 The penalty of a gallery image comes off its similarity before the best is chosen, or a recipe of
 stages says what becomes of the nearest images; ``cairn.answering`` does either, on vectors.
+
+Legend of shapes: Q queries, D dimensions.
 """
 
 from __future__ import annotations
@@ -10,9 +12,10 @@ import csv
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from cairn.answering import Answering
-from cairn.domain import Prediction
+from cairn.domain import Float32, Prediction
 from cairn.embed import BATCH_SIZE, UNREADABLE_NAME, Source, embed, encode_all, pixels_of
 from cairn.errors import CairnError
 from cairn.gallery import Gallery
@@ -21,6 +24,9 @@ from cairn.progress import say, track
 from cairn.runtime import Runtime, load_runtime
 from cairn.stacks import Stages
 from cairn.tables import EmbeddingTable, require_same_model
+
+if TYPE_CHECKING:
+    from cairn.rerank.local import Photograph
 
 TOP = 5
 """Gallery images shown as evidence of an answer."""
@@ -252,8 +258,30 @@ class Recognizer:
         photographs = None
         if self.ways.looks_at_photographs:
             photographs = [pixels_of(sources[row]) for row in encoded.rows]
-        predictions = self.ways.predictions(encoded.vectors, names, photographs, top=self.top)
+        predictions = self.answers(encoded.vectors, names, photographs)
         return Answers(predictions, {image_ids[row]: why for row, why in encoded.unreadable})
+
+    def answers(
+        self,
+        vectors_QD: Float32,
+        image_ids: Sequence[str],
+        photographs: Sequence[Photograph | str] | None = None,
+        *,
+        top: int | None = None,
+    ) -> list[Prediction]:
+        """Return the answers to photographs that are embedded already, in order.
+
+        Args:
+            vectors_QD: (Q, D) unit vectors by the gallery's model.
+            image_ids: Q ids.
+            photographs: Q files or arrays of pixels, where a stage matches them.
+            top: Gallery images to show as evidence; by default those of this recognizer.
+
+        Raises:
+            CairnError: A stage matches photographs, and they are missing or unreadable.
+        """
+        top = self.top if top is None else top
+        return self.ways.predictions(vectors_QD, image_ids, photographs, top=top)
 
 
 def _check_top(top: int) -> None:
