@@ -31,7 +31,7 @@ from cairn.domain import Float32
 from cairn.errors import CairnError
 from cairn.gallery.gallery import Gallery
 from cairn.gallery.indexes import searcher_of
-from cairn.gallery.penalties import read_bank
+from cairn.gallery.penalties import bank_of
 from cairn.gallery.versions import Version
 from cairn.progress import say
 from cairn.tables import EmbeddingTable, require_same_model
@@ -275,5 +275,4 @@ def _bank(gallery: Gallery) -> EmbeddingTable | None:
     """Return the bank that the gallery's penalty was made with, where it has one."""
     if not gallery.version:
         return None
-    note = Version.open(gallery.place, gallery.version).facts.penalty
-    return None if note is None else read_bank(gallery.place, note.bank)
+    return bank_of(Version.open(gallery.place, gallery.version))

@@ -122,6 +122,7 @@ class DensePenalty(Value):
     gives: ClassVar[tuple[Kind, ...]] = HITS
     needs: ClassVar[tuple[str, ...]] = ("gallery.to_bank",)
     batch: ClassVar[str] = ""
+    reach: ClassVar[dict[str, str]] = {"gallery.to_bank": "top"}
 
     top: int = Field(5, ge=1)
     weight: float = Field(1.0, ge=0)
