@@ -10,9 +10,9 @@ Legend of shapes: Q queries, S rows of stages, B resamples.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
@@ -20,7 +20,7 @@ from cairn.bootstrap import NUM_RESAMPLES, Interval, bootstrap, intervals
 from cairn.domain import Int64
 from cairn.errors import CairnError
 from cairn.known_share import unknown_weight
-from cairn.metrics import accuracy, gap
+from cairn.metrics import Ranking, accuracy, gap
 from cairn.rerank import Pipeline, Stage
 from cairn.rerank.answers import Float64
 from cairn.rerank.stage import VOTES
@@ -30,6 +30,7 @@ from cairn.stack_tuning.space import Slot, Stages, said, table_of
 from cairn.stack_tuning.trials import Runs, Trials
 
 Kind = Literal["alone", "in sequence", "left out"]
+Row: TypeAlias = Stages | str
 
 POWER = 2.8
 """Standard errors of a gain that is seen 4 times in 5, at 5 % two-sided: 1.96 + 0.84."""
@@ -40,13 +41,13 @@ class Measured:
     """GAP of rows of stages on one set of queries, and on its resamples.
 
     Args:
-        rows: Rows of stages, each once.
+        rows: Rows of stages, each once, and the names of other answers.
         gaps: (S,) GAP.
         samples: (B, S) GAP on resamples, the same ones for all rows.
         accuracies: (S,) top-1 accuracy.
     """
 
-    rows: tuple[Stages, ...]
+    rows: tuple[Row, ...]
     gaps: Float64
     samples: Float64
     accuracies: Float64
@@ -57,6 +58,7 @@ class Measured:
         queries: Queries,
         rows: Sequence[Stages],
         *,
+        others: Mapping[str, Ranking] | None = None,
         known_share: float | None = None,
         num_resamples: int = NUM_RESAMPLES,
         seed: int = 0,
@@ -66,6 +68,7 @@ class Measured:
         Args:
             queries: Any.
             rows: Rows; equal ones are measured once.
+            others: Other answers to the same queries, by name.
             known_share: See ``cairn.known_share``.
             num_resamples: B.
             seed: Of the resamples.
@@ -74,8 +77,9 @@ class Measured:
             CairnError: The context lacks what a stage needs, or as ``unknown_weight``.
         """
         distinct = tuple(dict.fromkeys(rows))
+        others = others or {}
         runs = Runs(queries)
-        rankings = [runs.ranking(row) for row in distinct]
+        rankings = [*(runs.ranking(row) for row in distinct), *others.values()]
         labelled = queries.labelled
 
         def statistic(counts: Int64 | None) -> Float64:
@@ -83,7 +87,7 @@ class Measured:
             return np.asarray([gap(one, counts, unknown_weight=weight) for one in rankings])
 
         return cls(
-            distinct,
+            (*distinct, *others),
             statistic(None),
             bootstrap(
                 statistic,
@@ -94,29 +98,29 @@ class Measured:
             np.asarray([accuracy(one) for one in rankings]),
         )
 
-    def gap(self, row: Stages) -> Interval:
+    def gap(self, row: Row) -> Interval:
         """Return the GAP of a row."""
         return _interval(self.gaps[self._at(row)], self.samples[:, self._at(row)])
 
-    def accuracy(self, row: Stages) -> float:
+    def accuracy(self, row: Row) -> float:
         """Return the top-1 accuracy of a row."""
         return float(self.accuracies[self._at(row)])
 
-    def gain(self, row: Stages, over: Stages) -> Interval:
+    def gain(self, row: Row, over: Row) -> Interval:
         """Return the GAP of a row less that of another, paired."""
         return _interval(*self._difference(row, over))
 
-    def error(self, row: Stages, over: Stages) -> float:
+    def error(self, row: Row, over: Row) -> float:
         """Return the standard error of that gain."""
         samples = self._difference(row, over)[1]
         return float(samples.std()) if len(samples) else float("nan")
 
-    def _difference(self, row: Stages, over: Stages) -> tuple[float, Float64]:
+    def _difference(self, row: Row, over: Row) -> tuple[float, Float64]:
         one, two = self._at(row), self._at(over)
         difference: Float64 = self.samples[:, one] - self.samples[:, two]
         return float(self.gaps[one] - self.gaps[two]), difference
 
-    def _at(self, row: Stages) -> int:
+    def _at(self, row: Row) -> int:
         return self.rows.index(row)
 
 

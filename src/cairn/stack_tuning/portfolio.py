@@ -16,7 +16,7 @@ from cairn.rerank import STAGES, Context, Stage
 from cairn.stack_tuning.space import Slot
 
 CHOICES: Mapping[str, Mapping[str, tuple[Any, ...]]] = {
-    "alpha-expansion": {"num": (1, 2, 3, 5, 10), "alpha": (0.0, 1.0, 3.0)},
+    "alpha-expansion": {"num": (1, 2, 3, 5, 10), "alpha": (0.0, 3.0)},
     "best-vote": {},
     "cut-off": {"top": (3, 5), "threshold": (0.2, 0.3, 0.4, 0.5, 0.6, 0.7)},
     "demote": {"most": (10, 20, 30)},
@@ -35,7 +35,7 @@ CHOICES: Mapping[str, Mapping[str, tuple[Any, ...]]] = {
         "head_weight": (0.5, 1.0, 2.0),
         "bank_weight": (0.25, 0.5, 1.0),
     },
-    "k-reciprocal": {"k1": (5, 10, 20), "k2": (1, 3), "weight": (0.3, 0.6, 0.8)},
+    "k-reciprocal": {"k1": (10, 20), "k2": (1, 3), "weight": (0.3, 0.6, 0.8)},
     "penalty": {
         "min_n": (2, 3, 4),
         "min_pro": (0.1, 0.3),
@@ -51,7 +51,7 @@ CHOICES: Mapping[str, Mapping[str, tuple[Any, ...]]] = {
     "soft-confidence": {"temperature": (2.0, 5.0, 10.0, 20.0, 50.0, 100.0)},
     "sum-votes": {"num_hits": (2, 3, 5, 10, 20, 50), "power": (1.0, 4.0, 8.0, 16.0)},
     "super-global": {
-        "num_hits": (10, 30, 100),
+        "num_hits": (10, 30),
         "num_near": (3, 9),
         "beta": (0.15, 0.5),
         "pooling": ("max", "mean"),

@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from cairn.errors import CairnError, nearest
-from cairn.rerank import STAGES, Pipeline, Stage, compose
+from cairn.rerank import NUM_HITS, STAGES, Pipeline, Stage, compose
 from cairn.rerank.stage import VOTES
 
 Stages: TypeAlias = tuple[Stage, ...]
@@ -120,20 +120,32 @@ class Space:
 
     Args:
         slots: In the order they run.
+        num_hits: Hits of a query that all of them are given.
 
     Raises:
-        CairnError: Stages that do not follow one another.
+        CairnError: Stages that do not follow one another, or no hits.
     """
 
     slots: tuple[Slot, ...]
+    num_hits: int = NUM_HITS
 
     def __post_init__(self) -> None:
-        Pipeline(self.full([0] * len(self.slots)))
+        Pipeline(self.full([0] * len(self.slots)), self.num_hits)
 
     @property
     def size(self) -> int:
         """How many rows of stages it holds."""
         return math.prod(len(slot.options) + slot.optional for slot in self.slots)
+
+    @property
+    def depths(self) -> dict[str, int]:
+        """How many entries a row any option looks at in what it needs, by need."""
+        found: dict[str, int] = {}
+        for stage in (one for slot in self.slots for option in slot.options for one in option):
+            reach: Mapping[str, str] = getattr(stage, "reach", {})
+            for need, value in reach.items():
+                found[need] = max(found.get(need, 0), getattr(stage, value))
+        return found
 
     def full(self, chosen: Sequence[int | None]) -> Stages:
         """Return the stages of one option a slot; None leaves the slot empty."""
@@ -173,16 +185,18 @@ def read_space(path: Path) -> Space:
         raise CairnError("file not found", where=path, todo="give a recipe of stages") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise CairnError(f"not TOML: {error}", where=path) from None
-    tables = values.pop("stages", None)
+    tables, num_hits = values.pop("stages", None), values.pop("num_hits", NUM_HITS)
     if values:
-        key = min(values)
-        raise CairnError(f"unknown setting {key!r}", where=path, todo=nearest(key, ["stages"]))
+        key, known = min(values), ["stages", "num_hits"]
+        raise CairnError(f"unknown setting {key!r}", where=path, todo=nearest(key, known))
     if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
         raise CairnError("a recipe needs [[stages]]", where=path, todo="one such table a stage")
-    return space_of(tables, where=path)
+    if not isinstance(num_hits, int) or isinstance(num_hits, bool):
+        raise CairnError(f"num_hits must be a whole number: {num_hits!r}", where=path)
+    return space_of(tables, num_hits=num_hits, where=path)
 
 
-def space_of(tables: Sequence[Table], *, where: object = "") -> Space:
+def space_of(tables: Sequence[Table], *, num_hits: int = NUM_HITS, where: object = "") -> Space:
     """Return the space of tables in which a value may be a list of choices.
 
     Raises:
@@ -205,7 +219,7 @@ def space_of(tables: Sequence[Table], *, where: object = "") -> Space:
             key: value if isinstance(value, list) else [value] for key, value in rest.items()
         }
         slots.append(Slot.of(name, choices, optional=optional, where=place))
-    return Space(tuple(slots))
+    return Space(tuple(slots), num_hits)
 
 
 def key_of(stages: Sequence[Stage]) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import time
 from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
@@ -22,7 +23,10 @@ from cairn.stack_tuning.queries import Parts, Queries
 from cairn.stack_tuning.space import Stages, key_of, table_of
 
 CACHE_BYTES = 512 * 1024 * 1024
-"""Answers of prefixes that are kept, the oldest dropped first."""
+"""Answers of prefixes that are kept, those not used for longest dropped first."""
+
+SLOW_S = 0.01
+"""Stages that take longer are kept as the last of a row too: another row may begin with it."""
 
 
 class Runs:
@@ -47,15 +51,17 @@ class Runs:
         Pipeline(stages).require(self.queries.context)
         answer: Answer = self.queries.found
         done = 0
-        for num in range(len(stages) - 1, 0, -1):
+        for num in range(len(stages), 0, -1):
             kept = self._kept.get(stages[:num])
             if kept is not None:
                 self._kept.move_to_end(stages[:num])
                 answer, done = kept, num
                 break
         for num in range(done, len(stages)):
+            start = time.perf_counter()
             answer = stages[num](answer, self.queries.context)
-            if num + 1 < len(stages):
+            is_slow = time.perf_counter() - start > SLOW_S
+            if is_slow or num + 1 < len(stages):
                 self._keep(stages[: num + 1], answer)
         return self.queries.ranking(answer)
 
