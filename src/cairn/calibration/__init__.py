@@ -7,7 +7,12 @@ from cairn.calibration.calibration import (
     Judged,
     calibrate,
 )
-from cairn.calibration.features import NUM_NEIGHBORS, Features, features_of
+from cairn.calibration.features import (
+    NUM_NEIGHBORS,
+    Features,
+    features_of,
+    features_of_votes,
+)
 from cairn.calibration.fitting import METHODS, Chance, Fitted, fit
 from cairn.calibration.open_set import OpenSetCurve, false_positive_rate
 from cairn.calibration.reliability import (
@@ -26,7 +31,7 @@ from cairn.calibration.threshold import (
     require_unknown,
     threshold_for,
 )
-from cairn.calibration.verdict import Verdict, verdicts
+from cairn.calibration.verdict import Verdict, verdicts, verdicts_on
 
 __all__ = [
     "FALSE_ACCEPT_RATE",
@@ -48,6 +53,7 @@ __all__ = [
     "calibration_error",
     "false_positive_rate",
     "features_of",
+    "features_of_votes",
     "figures",
     "fit",
     "log_loss",
@@ -59,4 +65,5 @@ __all__ = [
     "table",
     "threshold_for",
     "verdicts",
+    "verdicts_on",
 ]

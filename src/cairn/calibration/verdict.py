@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from cairn.calibration.calibration import Calibration
-from cairn.calibration.features import features_of
+from cairn.calibration.features import Features, features_of
 from cairn.domain import Neighbors
 
 
@@ -16,7 +16,7 @@ class Verdict:
 
     Args:
         landmark_id: The landmark answered, whether it is accepted or not.
-        score: Similarity less penalty of the best gallery image.
+        score: Similarity less penalty of the best gallery image, or what the stages gave.
         probability: The calibrated chance that the answer is right.
         is_known: Whether that reaches the threshold; if not, the photograph is taken to show no
             landmark of the gallery.
@@ -51,6 +51,22 @@ def verdicts(
         CairnError: A query has no neighbour, or the rate cannot be told.
     """
     features = features_of(neighbors, landmark_ids, sizes)
+    return verdicts_on(calibration, features, false_accept_rate=false_accept_rate)
+
+
+def verdicts_on(
+    calibration: Calibration, features: Features, *, false_accept_rate: float | None = None
+) -> list[Verdict]:
+    """Return the verdict on every answer of which the features are known.
+
+    Args:
+        calibration: Of answers that come the same way.
+        features: Of Q answers.
+        false_accept_rate: As ``verdicts``.
+
+    Raises:
+        CairnError: The rate cannot be told.
+    """
     threshold = calibration.threshold(false_accept_rate).value
     chances = calibration.probability(features).tolist()
     rows = zip(features.landmark_ids, features.scores.tolist(), chances, strict=True)

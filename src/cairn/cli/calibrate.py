@@ -32,6 +32,9 @@ def calibrate(
         Literal["exact", "approximate"],
         typer.Option(help="approximate: through the index that `cairn gallery tune` keeps."),
     ] = "exact",
+    stages: Annotated[
+        Path | None, typer.Option(help="A recipe of stages (.toml) whose answers are judged.")
+    ] = None,
     backend: Backend = "auto",
     device: Device = "auto",
     workers: Workers = 0,
@@ -52,6 +55,7 @@ def calibrate(
     from cairn.manifest import Manifest
     from cairn.runs import require_absent
     from cairn.splitting.evaluation import verify_evaluation
+    from cairn.stacks import Stack
     from cairn.submission import solution_of
     from cairn.tables import EmbeddingTable
 
@@ -67,6 +71,9 @@ def calibrate(
             where=manifest,
             todo="give the validation photographs that role",
         )
+    stack = None
+    if stages is not None:
+        stack = Stack.read(loaded, stages, use_penalty=penalty, search=search, online=True)
     landmarks = set(loaded.table.landmark_ids)
     require_unknown(sum(one not in landmarks for one in asked.landmark_ids), rate)  # before work
     leaks, _ = verify_evaluation(asked.image_ids, whole, gallery=Path(gallery))
@@ -83,6 +90,7 @@ def calibrate(
         solution_of(asked).truth,
         use_penalty=penalty,
         search=search,
+        stack=stack,
         false_accept_rate=rate,
         facts={"manifest": asked.fingerprint, "num_unreadable": done.num_unreadable},
     )
@@ -92,7 +100,13 @@ def calibrate(
     shutil.rmtree(work, ignore_errors=True)
     pictures = "" if output is None else f"\npictures: {output / 'reliability.png'}"
     emit(
-        {"gallery": gallery, "version": loaded.version, "calibration": address, **report(made)},
+        {
+            "gallery": gallery,
+            "version": loaded.version,
+            "calibration": address,
+            **(stack.recipe if stack else {"stages": None}),
+            **report(made),
+        },
         f"{table(made)}\nkept: {address}{pictures}",
         as_json=as_json,
     )

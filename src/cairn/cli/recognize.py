@@ -10,13 +10,15 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from cairn.cli.embed import Backend, Device, Workers
-from cairn.cli.output import Json, emit
+from cairn.cli.output import Json, emit, resumable
 from cairn.errors import CairnError
 
 if TYPE_CHECKING:
     from cairn.domain import Prediction
+    from cairn.gallery import Gallery
     from cairn.manifest import Manifest
     from cairn.recognize import Answers
+    from cairn.rerank import Pipeline
 
 _FEW = 16  # for fewer photographs, preparing OpenVINO takes longer than it saves
 
@@ -40,12 +42,20 @@ def recognize(
         Literal["exact", "approximate"],
         typer.Option(help="approximate: through the index that `cairn gallery tune` keeps."),
     ] = "exact",
+    stages: Annotated[
+        Path | None,
+        typer.Option(help="A recipe of stages (.toml) in place of the nearest image."),
+    ] = None,
     backend: Backend = "auto",
     device: Device = "auto",
     workers: Workers = 0,
     as_json: Json = False,
 ) -> None:
-    """Answer photographs with landmark, confidence and evidence."""
+    """Answer photographs with landmark, confidence and evidence.
+
+    With -o, a manifest, a folder or many photographs are embedded beside the answers first, and the
+    same command goes on after an interruption.
+    """
     from cairn.columns import TABLE_SUFFIXES
     from cairn.gallery import require_gallery
     from cairn.recognize import TOP
@@ -58,52 +68,112 @@ def recognize(
         "top": TOP if top is None else top,
         "use_penalty": penalty,
         "search": search,
+        "stages": stages,
         "device": device,
+        "backend": backend,
     }
     if any(path.suffix.lower() in TABLE_SUFFIXES for path in photographs):
         if len(photographs) > 1:
             raise CairnError("give one manifest, or photographs, not both", where=photographs[0])
         if output is None:
             raise CairnError("a manifest needs a place for its answers", todo="add -o FILE.csv")
-        _manifest(gallery, photographs[0], output, {**wishes, "backend": backend}, workers, as_json)
+        _manifest(gallery, photographs[0], output, wishes, workers, as_json)
         return
     paths = _photographs(photographs)
+    is_many = len(paths) >= _FEW or any(path.is_dir() for path in photographs)
+    if output is not None and is_many:
+        _folder(gallery, paths, output, wishes, workers, as_json)
+        return
     if backend == "auto" and len(paths) < _FEW:
-        backend = "torch"
-    _photos(gallery, paths, output, {**wishes, "backend": backend}, workers, as_json)
+        wishes["backend"] = "torch"
+    _photos(gallery, paths, output, wishes, workers, as_json)
 
 
 def _manifest(
     folder: Path, path: Path, output: Path, wishes: dict[str, Any], workers: int, as_json: bool
 ) -> None:
-    from cairn.gallery import Gallery
     from cairn.manifest import Manifest
-    from cairn.recognize import recognize_manifest
-    from cairn.submission import write_submission
 
-    embeddings = output.with_name(f"{output.stem}-embeddings")
-    gallery = Gallery.load(folder, penalty=wishes["use_penalty"])
     manifest = Manifest.read(path)
     _warn_of_leaks(manifest, folder)
-    answers = recognize_manifest(manifest, gallery, embeddings, workers=workers, **wishes)
+    next_step = f"\nnext: cairn evaluate {output} {path} -o evaluation"
+    _to_file(folder, manifest, output, wishes, workers, as_json, next_step)
+
+
+def _folder(
+    folder: Path,
+    paths: Sequence[Path],
+    output: Path,
+    wishes: dict[str, Any],
+    workers: int,
+    as_json: bool,
+) -> None:
+    """Answer many photographs as a manifest of them is answered; their paths are their ids."""
+    from cairn.manifest import Manifest
+
+    names = [str(path) for path in paths]
+    nothing = [""] * len(names)
+    columns = {"image_id": names, "path": names, "landmark_id": nothing}
+    queries = Manifest.from_columns({**columns, "role": ["query"] * len(names)}, root=Path())
+    _to_file(folder, queries, output, wishes, workers, as_json, "")
+
+
+def _to_file(
+    folder: Path,
+    manifest: Manifest,
+    output: Path,
+    wishes: dict[str, Any],
+    workers: int,
+    as_json: bool,
+    next_step: str,
+) -> None:
+    from cairn.embed import UNREADABLE_NAME
+    from cairn.gallery import Gallery
+    from cairn.recognize import recognize_manifest
+    from cairn.rerank import as_pipeline
+    from cairn.submission import write_submission
+
+    if wishes["stages"] is not None:
+        wishes = {**wishes, "stages": as_pipeline(wishes["stages"])}
+    embeddings = output.with_name(f"{output.stem}-embeddings")
+    gallery = Gallery.load(folder, penalty=wishes["use_penalty"])
+    with resumable():
+        answers = recognize_manifest(manifest, gallery, embeddings, workers=workers, **wishes)
     write_submission(output, answers.predictions)
-    count = len(answers.predictions)
+    count, unreadable = len(answers.predictions), len(answers.unreadable)
     verdicts = [one.is_known for one in answers.predictions if one.is_known is not None]
     known = sum(verdicts) if verdicts else None
+    listed = f" ({embeddings / UNREADABLE_NAME})" if unreadable else ""
     emit(
         {
             "submission": output,
             "num_queries": count,
-            "num_unreadable": len(answers.unreadable),
+            "num_unreadable": unreadable,
+            "unreadable": dict(answers.unreadable),
             "embeddings": embeddings,
             "num_known": known,
-            "penalized": gallery.penalty is not None,
+            "penalized": _penalized(wishes, gallery),
+            **_stages_of(wishes["stages"]),
         },
-        f"{count} queries answered, {len(answers.unreadable)} of them unreadable: {output}\n"
-        + ("" if known is None else f"{known} of them count as known, by the calibration\n")
-        + f"next: cairn evaluate {output} {path} -o evaluation",
+        f"{count} queries answered, {unreadable} of them unreadable{listed}: {output}"
+        + ("" if known is None else f"\n{known} of them count as known, by the calibration")
+        + next_step,
         as_json=as_json,
     )
+
+
+def _penalized(wishes: dict[str, Any], gallery: Gallery) -> bool:
+    stages: Pipeline | None = wishes["stages"]
+    if stages is not None:
+        return any(stage.name == "penalty" for stage in stages.stages)
+    return gallery.penalty is not None
+
+
+def _stages_of(pipeline: Pipeline | None) -> dict[str, Any]:
+    """Return the stages with all their values, for whoever reads what an answer came of."""
+    if pipeline is None:
+        return {"stages": None}
+    return {"stages": pipeline.to_json(), "num_hits": pipeline.num_hits}
 
 
 def _warn_of_leaks(manifest: Manifest, gallery: Path) -> None:
@@ -128,8 +198,11 @@ def _photos(
     from cairn.domain import Prediction
     from cairn.progress import say
     from cairn.recognize import Recognizer
+    from cairn.rerank import as_pipeline
     from cairn.submission import write_submission
 
+    if wishes["stages"] is not None:
+        wishes = {**wishes, "stages": as_pipeline(wishes["stages"])}
     recognizer = Recognizer.load(folder, **wishes)
     answers = recognizer.batch(paths, workers=workers)
     for name, reason in answers.unreadable.items():
@@ -139,7 +212,7 @@ def _photos(
         rows = [made.get(str(path)) or Prediction(str(path), None, 0.0) for path in paths]
         write_submission(output, rows)
     if as_json:  # reasons are wanted most where nothing could be read
-        emit(_as_json(answers), "", as_json=True)
+        emit({**_as_json(answers), **_stages_of(wishes["stages"])}, "", as_json=True)
     elif answers.predictions:
         print(_as_table(answers.predictions))
     if not answers.predictions:

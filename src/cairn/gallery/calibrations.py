@@ -13,7 +13,7 @@ import tempfile
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +23,7 @@ from cairn.calibration import (
     NUM_NEIGHBORS,
     Basis,
     Calibration,
+    Features,
     calibrate,
     features_of,
     require_unknown,
@@ -40,6 +41,28 @@ FOLDER = "calibrations"
 
 _COPY = 0.99999  # cosine of two embeddings of one picture, decoded twice
 _SHOWN = 3
+
+
+class Answered(Protocol):
+    """Stages upon a gallery, as ``cairn.stacks.Stack``: what is known of their answers."""
+
+    @property
+    def basis(self) -> Mapping[str, Any]:
+        """What their calibration holds for, beside gallery and search."""
+        ...
+
+    @property
+    def uses_penalty(self) -> bool:
+        """Whether a stage takes the gallery's penalty off."""
+        ...
+
+    def features_of(self, vectors_QD: Float32, photographs: Sequence[str]) -> Features:
+        """Return the features of the answers to Q queries.
+
+        Raises:
+            CairnError: An answer hangs on the other queries, or a query has none.
+        """
+        ...
 
 
 def basis_of(
@@ -74,6 +97,7 @@ def calibrate_gallery(
     *,
     use_penalty: bool = True,
     search: str = "exact",
+    stack: Answered | None = None,
     false_accept_rate: float = FALSE_ACCEPT_RATE,
     facts: Mapping[str, Any] | None = None,
     seed: int = 0,
@@ -88,6 +112,8 @@ def calibrate_gallery(
         truth: Query id -> its landmarks; empty for a non-landmark.
         use_penalty: Take the gallery's penalty off, where it has one.
         search: ``"exact"``, or ``"approximate"`` as for ``cairn.recognize``.
+        stack: Stages upon this gallery, so searched, whose answers are to be judged; the penalty
+            comes off where they say so.
         false_accept_rate: Of the threshold that will apply where none is asked for.
         facts: Where the queries are from, to be kept; the date is added.
         seed: Of the cross-validation.
@@ -101,16 +127,22 @@ def calibrate_gallery(
     landmarks = set(gallery.table.landmark_ids)
     shown = [set(truth[image_id]) & landmarks for image_id in queries.image_ids]
     require_unknown(sum(not one for one in shown), false_accept_rate)  # before the search
-    searcher = searcher_of(gallery, search, use_penalty=use_penalty)
-    found = searcher.search(queries.vectors, min(NUM_NEIGHBORS, len(gallery.table)))
+    use_penalty = use_penalty if stack is None else stack.uses_penalty
+    searcher = searcher_of(gallery, search, use_penalty=use_penalty and stack is None)
+    num = NUM_NEIGHBORS if stack is None else 1
+    found = searcher.search(queries.vectors, min(num, len(gallery.table)))
     nearest = found.similarities
-    if use_penalty and gallery.penalty is not None:
+    if use_penalty and stack is None and gallery.penalty is not None:
         nearest = nearest + gallery.penalty.penalty[found.indices]
     _tell_copies(queries, gallery, nearest.max(axis=1), np.asarray([bool(one) for one in shown]))
+    if stack is None:
+        features, stages = features_of(found, gallery.table.landmark_ids), None
+    else:
+        features, stages = stack.features_of(queries.vectors, queries.paths), stack.basis
     return calibrate(
-        features_of(found, gallery.table.landmark_ids),
+        features,
         shown,
-        basis=basis_of(gallery, use_penalty=use_penalty, search=search),
+        basis=basis_of(gallery, use_penalty=use_penalty, search=search, stages=stages),
         false_accept_rate=false_accept_rate,
         facts=facts,
         seed=seed,
@@ -186,7 +218,8 @@ def calibration_of(
             todo=f"make one with `{_mend(gallery)}`",
         )
     newest = max(kept, key=lambda file: file.modified)
-    raise _stale(gallery, _read(gallery, newest.name).basis.differences(basis))
+    differences = _read(gallery, newest.name).basis.differences(basis)
+    raise _stale(gallery, differences, staged=bool(basis.stages))
 
 
 def require_fresh(
@@ -210,15 +243,17 @@ def require_fresh(
         raise _stale(gallery, differences)
 
 
-def _stale(gallery: Gallery, differences: Sequence[str]) -> CairnError:
-    if list(differences) in (["the penalty"], ["the search"], ["the re-ranking"]):
-        told = f"it was made with another setting of {differences[0]}"
+def _stale(gallery: Gallery, differences: Sequence[str], *, staged: bool = False) -> CairnError:
+    if differences and not {"the penalty", "the search", "the re-ranking"}.issuperset(differences):
+        told = f"{_listed(differences)} changed since"
+    elif differences:
+        told = f"it was made with another setting of {_listed(differences)}"
     else:
-        told = f"{_listed(differences)} changed since" if differences else "it cannot be read"
+        told = "it cannot be read"
     return CairnError(
         f"the calibration of this gallery is STALE: {told}; its chances mean nothing now",
         where=gallery.location,
-        todo=f"make it anew: {_mend(gallery)}",
+        todo=f"make it anew: {_mend(gallery)}{' --stages RECIPE' if staged else ''}",
     )
 
 

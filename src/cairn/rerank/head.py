@@ -245,3 +245,8 @@ class HeadSum(Value):
             head_weight=self.head_weight,
             bank_weight=self.bank_weight,
         )
+
+    def taken(self, rows: Int64, context: Context) -> Float64:
+        """Return (N,) what comes off the similarity of gallery rows (N,) to every query."""
+        assert context.gallery.to_bank is not None
+        return self.bank_weight * mean_of_known(context.gallery.to_bank[rows, : self.top])

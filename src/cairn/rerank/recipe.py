@@ -16,15 +16,17 @@ A recipe is a TOML file with one table a stage, in the order they run, and how d
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from cairn.config.value import parse_value
-from cairn.domain import Neighbors
+from cairn.domain import Int64, Neighbors
 from cairn.errors import CairnError, nearest
-from cairn.rerank.answers import Answer, Votes
+from cairn.rerank.answers import Answer, Float64, Votes
 from cairn.rerank.batch import Demote, Quantile
 from cairn.rerank.confidence import SoftConfidence
 from cairn.rerank.context import Context, require
@@ -151,7 +153,7 @@ class Pipeline:
     @property
     def online(self) -> bool:
         """Whether what it says of a photograph hangs on that photograph alone."""
-        return not any(stage.batch for stage in self.stages)
+        return not self.transductive
 
     @property
     def needs(self) -> tuple[str, ...]:
@@ -168,6 +170,18 @@ class Pipeline:
                 found[need] = max(found.get(need, 0), getattr(stage, value))
         return found
 
+    def taken(self, rows: Int64, context: Context) -> Float64:
+        """Return (N,) what penalties take off the similarity of gallery rows (N,) to every query.
+
+        What depends on the query, as ``query-penalty`` does, is not in it.
+        """
+        whole = np.zeros(len(rows))
+        for stage in self.stages:
+            taken: Callable[[Int64, Context], Float64] | None = getattr(stage, "taken", None)
+            if taken is not None:
+                whole += taken(rows, context)
+        return whole
+
     def require(self, context: Context) -> None:
         """Refuse a context that lacks something.
 
@@ -176,6 +190,11 @@ class Pipeline:
         """
         for stage in self.stages:
             require(stage.needs, context.given, stage=stage.name)
+
+    @property
+    def transductive(self) -> tuple[str, ...]:
+        """The stages that look at the whole batch of queries, by name."""
+        return tuple(stage.name for stage in self.stages if stage.batch)
 
     def to_json(self) -> list[dict[str, Any]]:
         """Return the stages with all their values, as a recipe has them."""
@@ -254,6 +273,15 @@ def read_stages(path: Path, *, online: bool = False) -> Pipeline:
     if not isinstance(num_hits, int) or isinstance(num_hits, bool) or num_hits < 1:
         raise CairnError(f"num_hits must be a whole number of at least 1: {num_hits!r}", where=path)
     return compose(tables, num_hits=num_hits, where=path, online=online)
+
+
+def as_pipeline(stages: Pipeline | Path | str) -> Pipeline:
+    """Return stages, or those of a recipe's file.
+
+    Raises:
+        CairnError: As ``read_stages``.
+    """
+    return stages if isinstance(stages, Pipeline) else read_stages(Path(stages))
 
 
 def require_online(pipeline: Pipeline) -> None:

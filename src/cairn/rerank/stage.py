@@ -22,7 +22,8 @@ class Stage(Protocol):
             that is *online*: what it says of a photograph does not depend on other photographs.
 
     A stage that looks at the first few entries of each row of what it needs has ``reach`` besides:
-    for the need, which of its values says how many.
+    for the need, which of its values says how many. One that takes something off gallery rows,
+    whatever the query, has ``taken(rows, context)``, which says how much.
     """
 
     name: ClassVar[str]

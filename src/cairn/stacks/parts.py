@@ -1,20 +1,17 @@
-"""A recipe of stages upon one gallery: what stages need is taken from the gallery's own folder.
+"""The parts of a context, each from its place in a gallery's folder, made when asked for.
 
-``cairn.rerank`` knows arrays; galleries know files. Here each need of a stage gets its source: the
-landmarks and vectors of the gallery, the picks of its penalty table, the bank that it keeps, the
-head in its model's folder, its photographs. Whatever is not needed is not read or made.
+Landmarks and vectors are the gallery's; picks are of its penalty table; similarities to
+non-landmarks come of the bank that it keeps, head logits of its model's folder, local features of
+its photographs. What a gallery lacks is told with the command that gives it.
 
-A recipe says everything: hits are found by bare similarity, and the gallery's penalty comes off
-only where the recipe has the stage ``penalty``.
-
-Legend of shapes: Q queries, G gallery rows, K hits, M entries kept of a row, D dimensions.
+Legend of shapes: Q queries, G gallery rows, L landmarks, C centres, M entries kept of a row, D
+dimensions.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -25,7 +22,7 @@ from cairn.domain import Float32, Int64, Neighbors
 from cairn.errors import CairnError
 from cairn.gallery import Gallery
 from cairn.gallery.indexes import searcher_of
-from cairn.gallery.penalties import bank_of, bank_similarities, read_penalty
+from cairn.gallery.penalties import bank_of, bank_similarities
 from cairn.gallery.versions import Version
 from cairn.progress import say
 from cairn.rerank import (
@@ -33,9 +30,7 @@ from cairn.rerank import (
     GallerySide,
     HeadVectors,
     Picks,
-    Pipeline,
     QuerySide,
-    Votes,
     code_landmarks,
 )
 from cairn.rerank.context import NEEDS, Inliers
@@ -52,12 +47,12 @@ if TYPE_CHECKING:
 DEPTHS = {"gallery.to_bank": 5, "queries.to_bank": 20, "gallery.neighbors": 30}
 """Entries of each row that are kept at least; a stage that looks deeper gets as many as it asks."""
 
-_PARTS = {need: tuple(need.split(".")) for need in NEEDS}
+_SIDES = {need: tuple(need.split(".")) for need in NEEDS}
 
 AnyMatcher: TypeAlias = Matcher[Any]
 
 
-class Sources:
+class Parts:
     """Where the parts of a context come from, for one gallery; each is made once, when asked for.
 
     Args:
@@ -114,7 +109,7 @@ class Sources:
             if part == "vectors":
                 parts[part] = vectors_QD
             elif part == "to_bank":
-                bank = self._bank_for("queries.to_bank").vectors
+                bank = self.bank_for("queries.to_bank").vectors
                 depth = self._depths["queries.to_bank"]
                 parts[part] = exact_search(vectors_QD, bank, depth).similarities
             elif part == "head":
@@ -151,8 +146,6 @@ class Sources:
     def picks(self) -> Picks:
         """What the bank picks, of the gallery's penalty table."""
         penalty = self.gallery.penalty
-        if penalty is None and self._version is not None:
-            penalty, _ = read_penalty(self._version, self.gallery.table)
         if penalty is None:
             raise self._lacking("gallery.picks", "has no penalty")
         return Picks.of_table(penalty)
@@ -164,7 +157,7 @@ class Sources:
         kept = None if self._version is None else bank_similarities(self._version, depth)
         if kept is not None:
             return kept
-        bank = self._bank_for("gallery.to_bank").vectors
+        bank = self.bank_for("gallery.to_bank").vectors
         return exact_search(self.vectors, bank, depth).similarities
 
     @cached_property
@@ -215,12 +208,19 @@ class Sources:
                 f"{who} needs the photographs that are asked about, not their vectors alone",
                 todo="recognize photographs or a manifest, or drop the stage",
             )
-        matcher, theirs = self._ready_matcher, self.gallery.table.paths
+        from cairn.rerank.local import LocalMatcher
+
+        matcher, theirs = self.ready_matcher, self.gallery.table.paths
         ours = [Path(one) if isinstance(one, str) else one for one in photographs]
-        return lambda query, row: matcher(ours[query], Path(theirs[row]))
+        if not isinstance(matcher, LocalMatcher):
+            return lambda query, row: matcher(ours[query], Path(theirs[row]))
+        features = cache(lambda query: matcher.features_of(ours[query]))  # of pixels too: once
+        return lambda query, row: matcher.inliers(
+            features(query), matcher.features_of(Path(theirs[row]))
+        )
 
     @cached_property
-    def _ready_matcher(self) -> AnyMatcher:
+    def ready_matcher(self) -> AnyMatcher:
         """The matcher, with the gallery's photographs seen to be where it says."""
         from cairn.rerank.local import LocalMatcher
 
@@ -247,7 +247,18 @@ class Sources:
     def _bank(self) -> EmbeddingTable | None:
         return None if self._version is None else bank_of(self._version)
 
-    def _bank_for(self, need: str) -> EmbeddingTable:
+    @property
+    def bank_key(self) -> str:
+        """The content key of the bank that the gallery keeps; "" without one."""
+        note = None if self._version is None else self._version.facts.penalty
+        return "" if note is None else note.bank
+
+    def bank_for(self, need: str) -> EmbeddingTable:
+        """Return the bank that the gallery keeps.
+
+        Raises:
+            CairnError: It keeps none.
+        """
         if self._bank is None:
             raise self._lacking(need, "keeps no bank of non-landmarks")
         return self._bank
@@ -263,125 +274,6 @@ class Sources:
     def _who(self, need: str) -> str:
         name = self._wanted_by.get(need)
         return "the context" if name is None else f"stage {name!r}"
-
-
-@dataclass(frozen=True, eq=False)
-class Stack:
-    """Stages upon a gallery; ``Stack.of`` makes it, and sees that the gallery has all they need.
-
-    Args:
-        sources: Where the context comes from.
-        pipeline: The stages.
-    """
-
-    sources: Sources
-    pipeline: Pipeline
-
-    @classmethod
-    def of(
-        cls,
-        gallery: Gallery,
-        pipeline: Pipeline,
-        *,
-        search: str = "exact",
-        num_hits: int | None = None,
-        matcher: AnyMatcher | None = None,
-    ) -> Stack:
-        """Return the stages upon a gallery.
-
-        Args:
-            gallery: What to recognize against.
-            pipeline: The stages.
-            search: ``"exact"``; or ``"approximate"``, through the index of ``cairn gallery tune``.
-            num_hits: Hits of a query, in place of the recipe's.
-            matcher: Of local features; OpenCV's by default.
-
-        Raises:
-            CairnError: The gallery lacks what a stage needs; says which, and what gives it. Or
-                the index that is wanted is missing, stale or damaged.
-        """
-        if num_hits is not None:
-            pipeline = replace(pipeline, num_hits=num_hits)
-        made = cls(
-            Sources(
-                gallery,
-                search=search,
-                depths=pipeline.depths,
-                matcher=matcher,
-                wanted_by={need: stage.name for stage in pipeline.stages for need in stage.needs},
-            ),
-            pipeline,
-        )
-        made.require()
-        return made
-
-    @property
-    def gallery(self) -> Gallery:
-        """What is recognized against."""
-        return self.sources.gallery
-
-    @property
-    def num_hits(self) -> int:
-        """K: hits of a query, fewer in a smaller gallery."""
-        return min(self.pipeline.num_hits, len(self.gallery.table))
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """The landmarks that the codes of votes stand for."""
-        return self.sources.coded[1]
-
-    def require(self) -> None:
-        """Make all that is of the gallery alone.
-
-        Raises:
-            CairnError: The gallery lacks what a stage needs.
-        """
-        _ = self.sources.searcher, self._gallery_side
-        for need in self.pipeline.needs:
-            if need == "queries.to_bank":
-                self.sources._bank_for(need)
-            elif need == "queries.head":
-                _ = self.sources.centres
-            elif need == "queries.inliers":
-                _ = self.sources._ready_matcher
-
-    def found(self, vectors_QD: Float32) -> Neighbors:
-        """Return (Q, K) hits by bare similarity, whatever penalty the gallery has."""
-        return self.sources.search(vectors_QD, self.num_hits)
-
-    def context(
-        self, vectors_QD: Float32, photographs: Sequence[Photograph | str] | None = None
-    ) -> Context:
-        """Return what the stages need beside the hits.
-
-        Args:
-            vectors_QD: (Q, D) unit vectors of the queries.
-            photographs: Q files or arrays of pixels, where a stage looks at them.
-
-        Raises:
-            CairnError: A stage looks at photographs and there are none.
-        """
-        needs = self.pipeline.needs
-        return Context(self._gallery_side, self.sources.query_side(needs, vectors_QD, photographs))
-
-    def votes(
-        self, vectors_QD: Float32, photographs: Sequence[Photograph | str] | None = None
-    ) -> tuple[Neighbors, Votes]:
-        """Return the hits as the stages order them, and the votes.
-
-        Args:
-            vectors_QD: (Q, D) unit vectors of the queries.
-            photographs: As for ``context``.
-
-        Raises:
-            CairnError: As ``context``.
-        """
-        return self.pipeline.both(self.found(vectors_QD), self.context(vectors_QD, photographs))
-
-    @cached_property
-    def _gallery_side(self) -> GallerySide:
-        # Votes need landmarks, also where no stage says so.
-        return self.sources.gallery_side({*self.pipeline.needs, "gallery.landmarks"})
 
 
 def context_of(
@@ -410,12 +302,12 @@ def context_of(
     Raises:
         CairnError: A need is unknown, or the gallery lacks what it is made of.
     """
-    sources = Sources(gallery, search=search, depths=depths, matcher=matcher)
-    return Context(sources.gallery_side(needs), sources.query_side(needs, vectors_QD, photographs))
+    parts = Parts(gallery, search=search, depths=depths, matcher=matcher)
+    return Context(parts.gallery_side(needs), parts.query_side(needs, vectors_QD, photographs))
 
 
 def _of(side: str, needs: Collection[str]) -> list[str]:
-    return [_PARTS[need][1] for need in needs if _PARTS[need][0] == side]
+    return [_SIDES[need][1] for need in needs if _SIDES[need][0] == side]
 
 
 def _require_known(needs: Collection[str]) -> None:
