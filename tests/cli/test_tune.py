@@ -114,6 +114,13 @@ def test_a_recipe_with_choices_is_tuned_and_judged(made: Path, tmp_path: Path) -
     pipeline = read_stages(out / "recipe.toml", online=True)
     assert pipeline.to_json() == value["stages"]
     assert pipeline.num_hits == 12
+    answers = tmp_path / "answers.csv"
+    call(
+        *("recognize", made / "gallery", made / "test.parquet", "-o", answers, *FAST),
+        *("--stages", out / "recipe.toml"),
+    )
+    score, _ = call("evaluate", answers, made / "test.parquet", "--resamples", "0", "--json")
+    assert json.loads(score)["gap"] == pytest.approx(value["figures"]["test"]["tuned"]["value"])
     page = (out / "report.html").read_text("utf-8")
     assert "http" not in page
     with pytest.raises(CairnError, match="never overwritten"):

@@ -37,7 +37,8 @@ from cairn.stack_tuning.queries import Parts, Queries
 from cairn.stack_tuning.space import Space, read_space
 from cairn.stack_tuning.trials import TrialLog, Trials, subject_of
 from cairn.stack_tuning.tune import select, tune
-from cairn.stacks import Sources, Stack
+from cairn.stacks import Stack
+from cairn.stacks.parts import Parts as GalleryParts
 from cairn.submission import solution_of
 from cairn.tables import EmbeddingTable, require_same_model
 
@@ -179,14 +180,14 @@ def tune_gallery(
     )
 
 
-def _sources(gallery: Gallery, space: Space | None, wishes: Wishes) -> tuple[Sources, int]:
+def _sources(gallery: Gallery, space: Space | None, wishes: Wishes) -> tuple[GalleryParts, int]:
     """Return where contexts come from, and hits a query; a recipe's needs are seen to."""
     num_rows = len(gallery.table)
     if space is None:
-        return Sources(gallery), min(wishes.num_hits or NUM_HITS, num_rows)
+        return GalleryParts(gallery), min(wishes.num_hits or NUM_HITS, num_rows)
     num_hits = wishes.num_hits or space.num_hits
     pipeline = Pipeline(space.full([0] * len(space.slots)), num_hits)
-    sources = Sources(
+    sources = GalleryParts(
         gallery,
         depths=space.depths,
         wanted_by={need: stage.name for stage in pipeline.stages for need in stage.needs},
@@ -195,7 +196,7 @@ def _sources(gallery: Gallery, space: Space | None, wishes: Wishes) -> tuple[Sou
     return sources, min(num_hits, num_rows)
 
 
-def _needs(sources: Sources, space: Space | None) -> tuple[tuple[str, ...], list[Caution]]:
+def _needs(sources: GalleryParts, space: Space | None) -> tuple[tuple[str, ...], list[Caution]]:
     """Return what contexts must hold, and what is missing that the portfolio could use."""
     if space is not None:
         stages = space.full([0] * len(space.slots))
@@ -217,7 +218,7 @@ def _needs(sources: Sources, space: Space | None) -> tuple[tuple[str, ...], list
 
 
 def _queries(
-    sources: Sources,
+    sources: GalleryParts,
     needs: Collection[str],
     table: EmbeddingTable,
     manifest: Manifest,
@@ -257,7 +258,7 @@ def _today(gallery: Gallery, table: EmbeddingTable, queries: Queries) -> dict[st
 
 
 def _cautions(
-    sources: Sources,
+    sources: GalleryParts,
     made: Mapping[str, Queries],
     tables: Mapping[str, EmbeddingTable],
     known_share: float | None,

@@ -202,8 +202,8 @@ def _length(outcome: Outcome) -> str:
     ]
     text = (
         "Stage after stage, the one that gains most. GAP on the queries that choose only grows; on "
-        "held-out folds it does not. Chosen is the shortest recipe within one standard error (of the "
-        "paired difference) of the best."
+        "held-out folds it does not. Chosen is the shortest recipe within one standard error (of "
+        "the paired difference) of the best."
     )
     return f"<p>{escape(text)}</p>" + table_html(
         "Recipes by length",
