@@ -248,3 +248,27 @@ def test_votes_are_those_of_the_pipeline_and_alone_as_among_others(tmp_path: Pat
         assert alone.landmarks[0].tolist() == votes.landmarks[row].tolist()
         np.testing.assert_allclose(alone.scores[0], votes.scores[row], atol=1e-6)
         assert alone_hits.indices[0].tolist() == hits.indices[row].tolist()
+
+
+def test_neighbours_are_of_the_rows_as_they_stand(tmp_path: Path) -> None:
+    gallery = build_gallery(tmp_path, bank=0)
+    first = context_of(gallery, ["gallery.neighbors"], QUERIES).gallery.neighbors
+    assert len(list((tmp_path / "gallery" / "work").iterdir())) == 1
+    again = context_of(gallery, ["gallery.neighbors"], QUERIES).gallery.neighbors
+    assert first is not None
+    assert again is not None
+    assert again.indices.tolist() == first.indices.tolist()
+    # the same images in another order have the same content key, and other rows
+    order = np.arange(NUM * EACH)[::-1]
+    old = gallery.table
+    ids, marks, paths = (
+        [column[row] for row in order] for column in (old.image_ids, old.landmark_ids, old.paths)
+    )
+    turned = EmbeddingTable(ids, marks, paths, old.vectors[order], old.fingerprint)
+    memory = Gallery(tmp_path / "nowhere", turned)
+    assert memory.content_key == gallery.content_key
+    found = context_of(memory, ["gallery.neighbors"], QUERIES).gallery.neighbors
+    assert found is not None
+    assert not (tmp_path / "nowhere").exists()
+    np.testing.assert_allclose(found.similarities, first.similarities[order], atol=1e-6)
+    assert order[found.indices[:, 0]].tolist() == first.indices[order, 0].tolist()

@@ -10,6 +10,7 @@ dimensions.
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Collection, Mapping, Sequence
 from functools import cache, cached_property
 from pathlib import Path
@@ -38,7 +39,7 @@ from cairn.rerank.head import centres_of
 from cairn.rerank.verification import Matcher
 from cairn.search import search as exact_search
 from cairn.searchers import Searcher
-from cairn.self_join import nearest_images
+from cairn.self_join import fingerprint_of, nearest_images
 from cairn.tables import EmbeddingTable
 
 if TYPE_CHECKING:
@@ -162,10 +163,14 @@ class Parts:
 
     @cached_property
     def neighbors(self) -> Neighbors:
-        """(G, M) each row's most similar other rows; finished blocks stay with the gallery."""
+        """(G, M) each row's most similar other rows; they stay with a gallery that has a place."""
         gallery, k = self.gallery, self._depths["gallery.neighbors"]
-        work = gallery.place.work(f"neighbors-{gallery.content_key[:16]}-{k}")
-        return nearest_images(self.vectors, k, work=work, content=gallery.content_key)
+        content = fingerprint_of(self.vectors)  # with the order of rows, which no content key has
+        if not gallery.version:
+            with tempfile.TemporaryDirectory(prefix="cairn-") as folder:
+                return nearest_images(self.vectors, k, work=Path(folder), content=content)
+        work = gallery.place.work(f"neighbors-{content[:16]}-{k}")
+        return nearest_images(self.vectors, k, work=work, content=content)
 
     @cached_property
     def centres(self) -> Float32:
