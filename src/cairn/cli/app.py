@@ -20,11 +20,12 @@ from cairn.cli import (
     reproduce,
     retrieval,
     train,
+    tune,
 )
 
 _ORDER = (
-    "demo", "data", "inspect", "train", "embed", "gallery", "penalize", "calibrate", "recognize",
-    "evaluate", "lint", "retrieval", "push", "pull",
+    "demo", "data", "inspect", "train", "embed", "gallery", "penalize", "tune", "calibrate",
+    "recognize", "evaluate", "lint", "retrieval", "push", "pull",
 )  # fmt: skip
 
 
@@ -58,6 +59,9 @@ app.command("embed", short_help="Embed the images of one role of a manifest.")(e
 app.add_typer(gallery.app, name="gallery")
 app.command("penalize", short_help="Discount gallery images that anything resembles.")(
     penalize.penalize
+)
+app.command("tune", short_help="Choose stages of re-ranking, and say what they are worth.")(
+    tune.tune
 )
 app.command("calibrate", short_help="Say how likely answers are right, and what is unknown.")(
     calibrate.calibrate
