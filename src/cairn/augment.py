@@ -5,8 +5,10 @@ before it is decoded, and says how much of it the decoder must keep; `cut` takes
 decoded picture, as bytes; colours, mirroring and blanking are one pass over the bytes, for a batch
 on its device (`change_batch`), or on the processor for each photograph (`cairn.pixels`).
 
-Both transforms give float32 (3, S, S), normalised as the weights expect. Evaluation may show two
-views of a photograph; training always shows one. Legend: S side of the input, B photographs.
+Both transforms give float32 (3, S, S), normalised as the weights expect. Evaluation may show
+several views of a photograph; training always shows one.
+
+Legend: S side of the input, B photographs.
 """
 
 from __future__ import annotations
@@ -72,17 +74,23 @@ def eval_transform(preprocess: Preprocess) -> Callable[[Image.Image], Float32]:
         A function from an RGB image to float32 of ``preprocess.input_shape``.
     """
     scale_3, shift_3 = normalisation(preprocess)
+    crops = {"crop": (True,), "squash": (False,), "both": (True, False)}[preprocess.resize]
+    views = [(preprocess.at(side), crop) for side in preprocess.sides for crop in crops]
 
-    def view(image: Image.Image, *, crop: bool) -> Float32:
-        pixels = _center_crop(image, preprocess) if crop else cut(image, _WHOLE, preprocess)
+    def show(image: Image.Image, settings: Preprocess, *, crop: bool) -> Float32:
+        pixels = _center_crop(image, settings) if crop else cut(image, _WHOLE, settings)
         values = pixels * scale_3[:, None, None]
         values += shift_3[:, None, None]
         return values
 
     def transform(image: Image.Image) -> Float32:
-        if preprocess.resize == "both":
-            return np.stack([view(image, crop=True), view(image, crop=False)])
-        return view(image, crop=preprocess.resize == "crop")
+        shown = [show(image, settings, crop=crop) for settings, crop in views]
+        if len(preprocess.sides) == 1:
+            return shown[0] if len(shown) == 1 else np.stack(shown)
+        squares = np.zeros(preprocess.input_shape, dtype=np.float32)
+        for square, values in zip(squares, shown, strict=True):
+            square[:, : values.shape[1], : values.shape[2]] = values
+        return squares
 
     return transform
 
@@ -167,7 +175,7 @@ def decode_side(preprocess: Preprocess) -> int:
     by little is softer than one shrunk at once, which shows in its embedding.
     """
     share = preprocess.crop_pct if preprocess.resize != "squash" else 1.0
-    return math.ceil(_SPARE * preprocess.image_size / share)
+    return math.ceil(_SPARE * max(preprocess.sides) / share)
 
 
 def decode_size(preprocess: Preprocess, box: Box) -> tuple[int, int]:

@@ -25,7 +25,7 @@ from timm.models.resnet import Bottleneck, ResNet
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
-from cairn.config import ModelConfig
+from cairn.config import ModelConfig, Preprocess
 from cairn.errors import CairnError, nearest
 from cairn.layers import GlobalContext
 from cairn.weights import check_fit, hub_overlay
@@ -95,6 +95,8 @@ def build_backbone(config: ModelConfig, *, pretrained: bool = False) -> nn.Modul
             module.reset()  # timm's ResNet re-initialises every convolution after construction
     if "img_size" not in config.backbone_args:
         _check_patches(backbone, config.preprocess.image_size)
+    if config.preprocess.scales != (1.0,):
+        _check_scales(backbone, config.preprocess)
     return backbone
 
 
@@ -242,11 +244,8 @@ def _is_dynamic(backbone: nn.Module) -> bool:
 
 
 def _check_patches(backbone: nn.Module, side: int) -> None:
-    patch = getattr(getattr(backbone, "patch_embed", None), "patch_size", None)
-    if patch is None:
-        return
-    edge = patch if isinstance(patch, int) else max(patch)
-    if side % edge:
+    edge = _patch(backbone)
+    if edge and side % edge:
         below = side // edge * edge
         raise CairnError(
             f"{type(backbone).__name__} cuts pictures into patches of {edge} px, which "
@@ -254,6 +253,35 @@ def _check_patches(backbone: nn.Module, side: int) -> None:
             where="model.preprocess.image_size",
             todo=f"set it to {below or edge} or {below + edge}",
         )
+
+
+def _patch(backbone: nn.Module) -> int | None:
+    """Return the side of the patches that a backbone cuts pictures into, where it does."""
+    patch = getattr(getattr(backbone, "patch_embed", None), "patch_size", None)
+    return patch if patch is None or isinstance(patch, int) else max(patch)
+
+
+def _check_scales(backbone: nn.Module, preprocess: Preprocess) -> None:
+    """Raise unless ``backbone`` takes pictures of all sides with the parameters it has."""
+    name, settings = type(backbone).__name__, getattr(backbone, "pretrained_cfg", None) or {}
+    if settings.get("fixed_input_size") and not _is_dynamic(backbone):
+        raise CairnError(
+            f"{name} takes pictures of one size only, so it cannot look at several scales",
+            where=f"model.preprocess.scales = {preprocess.scales}",
+            todo="leave scales out; mirror images (flip) suit every backbone",
+        )
+    for scale, side in zip(preprocess.scales, preprocess.sides, strict=True):
+        try:
+            _check_patches(backbone, side)
+        except CairnError as error:
+            edge = _patch(backbone) or 1
+            below = max(side // edge, 1) * edge
+            near = [round(one / preprocess.image_size, 4) for one in (below, below + edge)]
+            raise CairnError(
+                error.what,
+                where=f"scale {scale} in model.preprocess.scales",
+                todo=f"set it to {near[0]} or {near[1]}",
+            ) from None
 
 
 def _window(module: nn.Module) -> int | None:

@@ -20,6 +20,7 @@ from torch import nn
 from cairn.config import ModelConfig
 from cairn.domain import Float32
 from cairn.errors import CairnError
+from cairn.joint import is_joint, member_folders, read_joint
 from cairn.model import Embedder, assemble
 from cairn.runs import atomic_folder, read_json, write_json
 from cairn.weights import MODEL_FORMAT
@@ -105,9 +106,16 @@ def read_head(folder: Path) -> tuple[dict[str, Float32], list[str]] | None:
 def model_fingerprint(folder: Path) -> str:
     """Return 16 hex digits that name what the model computes: its config and its weights.
 
+    Those of a joint model name its members and what each weighs.
+
     Raises:
         CairnError: The folder is not a model folder, or lacks its weights.
     """
+    if is_joint(folder):
+        joint = read_joint(folder)
+        names = [model_fingerprint(member) for member in member_folders(folder)]
+        rows = json.dumps([names, joint.weights])
+        return hashlib.sha256(f"joint {rows}".encode()).hexdigest()[:16]
     config = read_config(folder).model_dump(exclude={"weights"})
     digest = hashlib.sha256(json.dumps(config, sort_keys=True).encode())
     weights = folder / "model.safetensors"
@@ -121,6 +129,17 @@ def model_fingerprint(folder: Path) -> str:
         for block in iter(lambda: handle.read(1 << 20), b""):
             digest.update(block)
     return digest.hexdigest()[:16]
+
+
+def model_dimension(folder: Path) -> int:
+    """Return the length of the embeddings that a model folder, single or joint, makes.
+
+    Raises:
+        CairnError: The folder is not a model folder.
+    """
+    if is_joint(folder):
+        return sum(model_dimension(member) for member in member_folders(folder))
+    return read_config(folder).dimension
 
 
 def _plain(module: nn.Module | Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
@@ -138,6 +157,7 @@ def _card(config: ModelConfig, facts: Mapping[str, Any]) -> str:
         "",
         f"- input: {pre.image_size} x {pre.image_size} RGB, {pre.resize}, "
         f"mean {pre.mean}, std {pre.std}, {pre.interpolation}",
+        *([f"- views: {pre.views}, their embeddings averaged"] if pre.has_views else []),
         f"- started from: {config.weights or 'random weights'}",
         *(f"- {name}: {value}" for name, value in facts.items()),
         "",

@@ -24,7 +24,7 @@ from PIL import Image, ImageOps
 
 from cairn.ahead import threaded_map
 from cairn.augment import decode_side, eval_transform
-from cairn.checkpoint import model_fingerprint, read_config
+from cairn.checkpoint import model_dimension, model_fingerprint
 from cairn.domain import Float32
 from cairn.errors import CairnError
 from cairn.images import UnreadableImage, decode
@@ -174,10 +174,10 @@ def embed(
         raise CairnError(
             "there is no image to embed", todo="choose a role that the manifest has rows of"
         )
-    fingerprint, config = model_fingerprint(model_dir), read_config(model_dir)
+    fingerprint, dimension = model_fingerprint(model_dir), model_dimension(model_dir)
     paths = manifest.paths
     unreadable: list[tuple[int, str]] = []
-    with TableWriter(out, fingerprint=fingerprint, dimension=config.dimension) as writer:
+    with TableWriter(out, fingerprint=fingerprint, dimension=dimension) as writer:
         pending = _pending(writer, manifest)
         num_resumed = len(manifest) - len(pending)
         if num_resumed:
@@ -206,6 +206,19 @@ def embed(
 
 def _preparer(runtime: Runtime) -> Callable[[Source], Float32 | str]:
     """Return what makes network input of a photograph, or the reason why it cannot."""
+    if runtime.parts:  # each decodes for itself: its embeddings are what they are without others
+        each = [_preparer(part) for part in runtime.parts]
+
+        def prepare_all(source: Source) -> Float32 | str:
+            inputs: list[Float32] = []
+            for prepare_one in each:
+                made = prepare_one(source)
+                if isinstance(made, str):
+                    return made
+                inputs.append(made.ravel())
+            return np.concatenate(inputs)
+
+        return prepare_all
     transform = eval_transform(runtime.preprocess)
     min_side = decode_side(runtime.preprocess)
 

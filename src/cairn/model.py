@@ -30,7 +30,10 @@ from cairn.weights import check_fit, fit_backbone, read_config, read_weights
 class Embedder(nn.Module):
     """Images (B, 3, H, W), normalised, -> embeddings (B, D), float32, unit length.
 
-    Given (B, V, 3, H, W), V views of each photograph, it averages their pooled features.
+    Given (B, 2, 3, H, W), two views of each photograph, it averages their pooled features. Where
+    the preprocessing has scales or mirror images, ``forward`` takes (B, V, 3, H, W) as
+    ``Preprocess.input_shape`` says and averages the embeddings of these at unit length, as DELG
+    does with its global descriptors (Cao, Araujo and Sim 2020; after Radenovic et al. 2018).
 
     Args:
         backbone: A timm model without a classifier.
@@ -43,6 +46,7 @@ class Embedder(nn.Module):
         self.backbone = backbone
         self.pool = build_pool(config)  # None: the backbone's own
         self.neck = build_neck(config, num_features)
+        self.preprocess = config.preprocess
 
     def set_image_size(self, side: int) -> None:
         """Take pictures of ``side`` x ``side`` from now on, with the same parameters.
@@ -71,7 +75,25 @@ class Embedder(nn.Module):
 
     def forward(self, images_BCHW: Tensor) -> Tensor:
         """Return embeddings (B, D) of unit length."""
-        return self.project(self.features(images_BCHW))
+        if not self.preprocess.has_views:
+            return self.project(self.features(images_BCHW))
+        views = self._views(images_BCHW)
+        if self.preprocess.flip:
+            views += [view.flip(-1) for view in views]
+        embedded = [self.project(self.features(view)) for view in views]
+        return F.normalize(torch.stack(embedded).sum(dim=0), dim=1)
+
+    def _views(self, images_BVCHW: Tensor) -> list[Tensor]:
+        """Return the pictures of each scale, cut out of the squares that they were laid in."""
+        sides = self.preprocess.sides
+        if len(sides) == 1:
+            return [images_BVCHW]
+        each = images_BVCHW.shape[1] // len(sides)
+        views = []
+        for number, side in enumerate(sides):
+            of_scale = images_BVCHW[:, number * each : (number + 1) * each, :, :side, :side]
+            views.append(of_scale if each > 1 else of_scale[:, 0])
+        return views
 
 
 def build(config: ModelConfig) -> Embedder:
@@ -109,14 +131,14 @@ def resolve(config: ModelConfig) -> ModelConfig:
 
     Where it names weights, what it leaves out of ``image_size``, ``mean``, ``std``,
     ``interpolation`` and ``crop_pct`` is what timm states for that backbone, and with a Cairn model
-    folder what that model was trained with (``resize`` too); what it says stays. Without weights
-    the defaults hold.
+    folder what that model was trained with (``resize`` too; not ``flip`` and ``scales``, which are
+    for finished models); what it says stays. Without weights the defaults hold.
     """
     if config.weights is None:
         return config
     source = Path(config.weights)
     if config.weights != "imagenet" and source.is_dir():
-        own = read_config(source).preprocess.model_dump()
+        own = read_config(source).preprocess.model_dump(exclude={"flip", "scales"})
     elif timm.is_model(config.backbone):
         own = _published(config.backbone)
     else:

@@ -9,9 +9,10 @@ Legend of shapes: B images, D embedding dimensions, S side of the square input i
 
 from __future__ import annotations
 
+import math
 import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -23,6 +24,7 @@ import numpy as np
 from cairn.config import Preprocess
 from cairn.domain import Float32
 from cairn.errors import CairnError, nearest
+from cairn.joint import concatenated, is_joint, member_folders, read_joint
 from cairn.progress import say
 
 if TYPE_CHECKING:
@@ -42,7 +44,7 @@ _NUM_PICTURES = 6
 class Runtime:
     """A loaded embedder: (B, 3, S, S) float32 -> (B, D) float32 of unit length.
 
-    A model that looks at two views takes (B, 2, 3, S, S): see ``Preprocess.input_shape``.
+    A model that looks at V views takes (B, V, 3, S, S): see ``Preprocess.input_shape``.
 
     Call it from one thread at a time.
 
@@ -50,9 +52,11 @@ class Runtime:
         forward: What runs the network.
         fingerprint: The model's fingerprint, which the tables it makes carry; "" for a model that
             is in no folder.
-        preprocess: How photographs become its input.
+        preprocess: How photographs become its input; of a joint model, its first member's.
         dimension: D.
         description: Backend, device and precision, for people.
+        parts: The members of a joint model, whose inputs lie flat, one after the other, in its own;
+            none for a single one.
     """
 
     forward: Forward
@@ -60,14 +64,22 @@ class Runtime:
     preprocess: Preprocess
     dimension: int
     description: str
+    parts: tuple[Runtime, ...] = ()
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """Shape of one photograph's input."""
+        if self.parts:
+            return (sum(math.prod(part.input_shape) for part in self.parts),)
+        return self.preprocess.input_shape
 
     def __call__(self, images_BCHW: Float32) -> Float32:
         """Return the (B, D) embeddings of normalised images.
 
         Raises:
-            CairnError: The array is not float32 of B times ``preprocess.input_shape``.
+            CairnError: The array is not float32 of B times ``input_shape``.
         """
-        shape = self.preprocess.input_shape
+        shape = self.input_shape
         if images_BCHW.shape[1:] != shape or images_BCHW.dtype != np.float32:
             raise CairnError(
                 f"this model takes (B, {', '.join(map(str, shape))}) float32 images",
@@ -92,6 +104,13 @@ def load_runtime(model_dir: Path, *, backend: str = "auto", device: str = "auto"
     """
     from cairn.checkpoint import load_model, model_fingerprint
 
+    if is_joint(model_dir):
+        parts = [
+            load_runtime(member, backend=backend, device=device)
+            for member in member_folders(model_dir)
+        ]
+        fingerprint = model_fingerprint(Path(model_dir))
+        return joint_runtime(parts, read_joint(model_dir).weights, fingerprint=fingerprint)
     module, config = load_model(Path(model_dir))
     return module_runtime(
         module,
@@ -100,6 +119,25 @@ def load_runtime(model_dir: Path, *, backend: str = "auto", device: str = "auto"
         backend=backend,
         device=device,
     )
+
+
+def joint_runtime(
+    parts: Sequence[Runtime], weights: Sequence[float], *, fingerprint: str
+) -> Runtime:
+    """Return the members of a joint model as one runtime (`cairn.joint`)."""
+
+    def forward(inputs_BN: Float32) -> Float32:
+        ends = np.cumsum([math.prod(part.input_shape) for part in parts])[:-1]
+        vectors = [
+            part(np.ascontiguousarray(of_part).reshape(-1, *part.input_shape))
+            for part, of_part in zip(parts, np.split(inputs_BN, ends, axis=1), strict=True)
+        ]
+        return concatenated(vectors, weights)
+
+    description = "; ".join(dict.fromkeys(part.description for part in parts))
+    dimension = sum(part.dimension for part in parts)
+    first = parts[0].preprocess
+    return Runtime(forward, fingerprint, first, dimension, description, tuple(parts))
 
 
 def module_runtime(
@@ -123,9 +161,7 @@ def module_runtime(
         raise CairnError(f"unknown backend {backend!r}", todo=nearest(backend, BACKENDS))
     target = _device(device, backend)
     module = module.eval().to(target, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    pictures = sample_pictures(preprocess.image_size)
-    if preprocess.resize == "both":
-        pictures = np.stack([pictures, pictures[::-1]], axis=1)
+    pictures = sample_input(preprocess)
     plain = _torch_forward(module, target, None)
     expected = plain(pictures)
     forward, description = plain, f"PyTorch on {target}, float32"
@@ -162,6 +198,15 @@ def sample_pictures(side: int) -> Float32:
     contrast = random.permutation(np.linspace(0.25, 1, _NUM_PICTURES)).reshape(-1, 1, 1, 1)
     brightness = random.permutation(np.linspace(-1, 1, _NUM_PICTURES)).reshape(-1, 1, 1, 1)
     return pictures * contrast.astype(np.float32) + brightness.astype(np.float32)
+
+
+def sample_input(preprocess: Preprocess) -> Float32:
+    """Return (6, ...) input of a model made of `sample_pictures`, another picture in each view."""
+    *views, _, side, _ = preprocess.input_shape
+    pictures = sample_pictures(side)
+    if not views:
+        return pictures
+    return np.stack([np.roll(pictures, view, axis=0) for view in range(views[0])], axis=1)
 
 
 def _device(name: str, backend: str) -> torch.device:

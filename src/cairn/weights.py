@@ -47,6 +47,12 @@ def read_config(folder: Path) -> ModelConfig:
             todo="give the model/ folder of a run that `cairn train` made",
         )
     values = read_json(folder / "config.json")
+    if isinstance(values, dict) and "joint" in values:
+        raise CairnError(
+            "this is a joint model of several: it has no network of its own",
+            where=folder,
+            todo=f"name one of its members, in {folder / 'members'}",
+        )
     known = isinstance(values, dict) and isinstance(values.get("model"), dict)
     if not known or values.get("format") != MODEL_FORMAT:
         raise CairnError(

@@ -10,8 +10,8 @@ def test_the_help_lists_commands_as_the_job_goes_and_every_recipe() -> None:
     out = CliRunner().invoke(app, ["--help"]).stdout
     listed = [line.split()[0] for line in out.partition("Commands:")[2].splitlines() if line]
     job = (
-        "demo data inspect train embed gallery penalize tune calibrate recognize evaluate lint "
-        "retrieval push pull reproduce"
+        "demo data inspect train model embed gallery penalize tune calibrate recognize ensemble "
+        "evaluate lint retrieval push pull reproduce"
     )
     assert listed == job.split()
     assert "..." not in out.partition("Commands:")[2], "a summary is cut off"

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
 
-from cairn.ensemble import Calibration, Float64, Votes, cast_votes, count_votes, fit_weights
+from cairn.calibration import Logistic
+from cairn.domain import Prediction
+from cairn.ensemble import Votes, WeightedVotes, cast_votes, fit_weights, predictions
+from cairn.ensemble.fusion import Float64
 from cairn.errors import CairnError
 from cairn.gallery import Gallery
 from cairn.metrics import global_average_precision
@@ -28,6 +32,10 @@ def votes(*photographs: dict[str, float]) -> Votes:
         for place, (landmark, confidence) in enumerate(given.items()):
             codes[row, place], confidences[row, place] = NAMES.index(landmark), confidence
     return Votes(tuple(f"q{row}" for row in range(len(photographs))), NAMES, codes, confidences)
+
+
+def count_votes(models: Sequence[Votes], weights: Sequence[float]) -> list[Prediction]:
+    return predictions(WeightedVotes(models), weights)
 
 
 def table(vectors: Float64, prefix: str, landmarks: list[str]) -> EmbeddingTable:
@@ -116,7 +124,7 @@ def test_calibration_is_logistic_regression_on_softened_targets() -> None:
     rng = np.random.default_rng(1)
     scores = rng.uniform(0, 1, 300)
     right = rng.random(300) < 1 / (1 + np.exp(-(6 * scores - 3)))
-    found = Calibration.fit(scores, right)
+    found = Logistic.platt(scores, right)
     hits, misses = int(right.sum()), int((~right).sum())
     share = np.where(right, (hits + 1) / (hits + 2), 1 / (misses + 2))
     oracle = LogisticRegression(C=1e12, tol=1e-10, max_iter=10_000).fit(
@@ -124,24 +132,25 @@ def test_calibration_is_logistic_regression_on_softened_targets() -> None:
         np.repeat([1, 0], 300),
         sample_weight=np.concatenate([share, 1 - share]),
     )
-    assert found.slope == pytest.approx(oracle.coef_[0, 0], rel=1e-4)
-    assert found.offset == pytest.approx(oracle.intercept_[0], rel=1e-4)
+    wanted = oracle.predict_proba(scores[:, None])[:, 1]
+    np.testing.assert_allclose(found(scores[:, None]), wanted, rtol=1e-4)
+    assert Logistic.from_json(found.to_json()) == found
 
 
 def test_calibration_where_there_is_little_to_learn() -> None:
-    parted = Calibration.fit(np.array([0.1, 0.2, 0.8, 0.9]), np.array([False, False, True, True]))
-    assert np.isfinite(parted.slope)
-    low, high = parted(np.array([0.1, 0.9]))
+    parted = Logistic.platt(np.array([0.1, 0.2, 0.8, 0.9]), np.array([False, False, True, True]))
+    assert np.isfinite(parted.coefficients[0])
+    low, high = parted(np.array([[0.1], [0.9]]))
     assert 0 < low < 0.35 < 0.65 < high < 1
-    against = Calibration.fit(np.array([0.1, 0.9]), np.array([True, False]))
-    assert against.slope == 0
-    same = Calibration.fit(np.array([0.5, 0.5, 0.5]), np.array([True, True, True]))
-    assert same(np.array([0.5]))[0] == pytest.approx(4 / 5)
+    against = Logistic.platt(np.array([0.1, 0.9]), np.array([True, False]))
+    assert against.coefficients == (0.0,)
+    same = Logistic.platt(np.array([0.5, 0.5, 0.5]), np.array([True, True, True]))
+    assert same(np.array([[0.5]]))[0] == pytest.approx(4 / 5)
     flat = votes({"a": 0.5}, {}).calibrated(same)  # a slope of 0 times a blank's -inf is no number
     assert flat.confidences[0, 0] == pytest.approx(4 / 5)
     assert (flat.confidences[1] == -np.inf).all()
     with pytest.raises(CairnError, match="verdicts"):
-        Calibration.fit(np.array([]), np.array([], dtype=bool))
+        Logistic.platt(np.array([]), np.array([], dtype=bool))
 
 
 def test_weights_are_the_best_of_the_grid_and_never_below_a_model_alone() -> None:
@@ -161,7 +170,7 @@ def test_weights_are_the_best_of_the_grid_and_never_below_a_model_alone() -> Non
     def gap(weights: tuple[float, ...]) -> float:
         return global_average_precision(by_image(count_votes(models, weights)), truth)
 
-    weights, found = fit_weights([models], [truth], num_steps=5)
+    weights, found = fit_weights([WeightedVotes(models)], [truth], num_steps=5)
     assert sum(weights) == pytest.approx(1)
     assert found == pytest.approx(gap(weights))
     grid = [(i, j, 5 - i - j) for i in range(6) for j in range(6 - i)]
@@ -172,8 +181,8 @@ def test_weights_are_the_best_of_the_grid_and_never_below_a_model_alone() -> Non
 def test_equals_are_weighted_evenly_then_by_their_order() -> None:
     one = votes({"a": 0.9}, {"b": 0.1})
     truth = {"q0": {"a"}, "q1": set[str]()}
-    assert fit_weights([[one, one]], [truth])[0] == (0.5, 0.5)
-    assert fit_weights([[one, one]], [truth], num_steps=1)[0] == (1.0, 0.0)
+    assert fit_weights([WeightedVotes([one, one])], [truth])[0] == (0.5, 0.5)
+    assert fit_weights([WeightedVotes([one, one])], [truth], num_steps=1)[0] == (1.0, 0.0)
 
 
 def test_what_cannot_be_counted_is_refused() -> None:

@@ -15,7 +15,8 @@ import numpy as np
 from cairn.config import Recipe
 from cairn.domain import Prediction
 from cairn.embed import embed
-from cairn.ensemble import Calibration, Votes, cast_votes, count_votes, fit_weights
+from cairn.ensemble import Votes, WeightedVotes, cast_votes, fit_weights, predictions
+from cairn.ensemble.fitting import fit_curve
 from cairn.errors import CairnError
 from cairn.gallery import Gallery
 from cairn.manifest import Manifest
@@ -177,15 +178,14 @@ def vote(members: Mapping[str, Iterable[Embedded]]) -> Ensemble:
                 todo="lower validation.min_images, or give landmarks more photographs",
             )
         validation = [model.validation_votes() for model in models]
-        curves = [
-            Calibration.fit(votes.confidences[:, 0], votes.first_right(truth))
-            for votes in validation
-        ]
-        judged.append([v.calibrated(c) for v, c in zip(validation, curves, strict=True)])
-        asked.append([m.test_votes().calibrated(c) for m, c in zip(models, curves, strict=True)])
+        curves = [fit_curve(votes, truth) for votes in validation]
+        pairs = zip(validation, curves, strict=True)
+        judged.append(WeightedVotes([votes.calibrated(curve) for votes, curve in pairs]))
+        tested = [m.test_votes().calibrated(c) for m, c in zip(models, curves, strict=True)]
+        asked.append(WeightedVotes(tested))
         truths.append(truth)
     weights, gap = fit_weights(judged, truths)
-    answers = tuple(count_votes(votes, weights) for votes in asked)
+    answers = tuple(predictions(votes, weights) for votes in asked)
     return Ensemble(tuple(members), weights, gap, answers)
 
 

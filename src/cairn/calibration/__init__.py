@@ -7,6 +7,7 @@ from cairn.calibration.calibration import (
     Judged,
     calibrate,
 )
+from cairn.calibration.curves import Logistic
 from cairn.calibration.features import (
     NUM_NEIGHBORS,
     Features,
@@ -45,6 +46,7 @@ __all__ = [
     "Features",
     "Fitted",
     "Judged",
+    "Logistic",
     "OpenSetCurve",
     "Threshold",
     "Verdict",

@@ -95,6 +95,34 @@ class Logistic:
             tuple(means.tolist()), tuple(scales.tolist()), tuple(weights.tolist()), float(found[-1])
         )
 
+    @classmethod
+    def platt(cls, scores_N: Float64, right: Bool) -> Logistic:
+        """Return the curve of greatest likelihood on a score alone, wherever there is one.
+
+        Platt's method (1999) with his softened targets, which keep the slope finite where scores
+        part right from wrong cleanly, and answers that are all right from a chance of 1. Where
+        surer answers are wrong more often the curve is level.
+
+        Args:
+            scores_N: (N,) finite; of answers to photographs the model has not learned from.
+            right: (N,) whether the answer was right; wrong ones and non-landmarks are not.
+
+        Raises:
+            CairnError: There is no score, or not one verdict for each.
+        """
+        if scores_N.shape != right.shape or scores_N.ndim != 1 or not len(scores_N):
+            raise CairnError("a curve needs scores and as many verdicts, one at least")
+        hits = int(right.sum())
+        misses = len(right) - hits
+        targets = np.where(right, (hits + 1) / (hits + 2), 1 / (misses + 2))
+        mean, spread = float(scores_N.mean()), float(scores_N.std())
+        scale = spread if spread > 1e-12 else 1.0
+        inputs = np.column_stack([(scores_N - mean) / scale, np.ones(len(scores_N))])
+        slope, level = _newton(inputs, targets, 0.0)
+        if slope <= 0:
+            slope, level = 0.0, np.log((hits + 1) / (misses + 1))
+        return cls((mean,), (scale,), (float(slope),), float(level))
+
     def to_json(self) -> dict[str, Any]:
         """Return the numbers by name."""
         return {
@@ -173,8 +201,11 @@ def _is_above(one: Sequence[float], two: Sequence[float]) -> bool:
     return one[0] * two[1] >= two[0] * one[1]  # hits and counts are whole: no rounding
 
 
-def _newton(inputs: Float64, right: Bool, ridge: float) -> Float64:
-    """Return coefficients and, last, the intercept; the last column of ``inputs`` is ones."""
+def _newton(inputs: Float64, right: Bool | Float64, ridge: float) -> Float64:
+    """Return coefficients and, last, the intercept; the last column of ``inputs`` is ones.
+
+    ``right`` may be soft: the chance that an example should have.
+    """
     penalty = np.full(inputs.shape[1], ridge)
     penalty[-1] = 0.0
     found = np.zeros(inputs.shape[1])

@@ -10,10 +10,12 @@ from cairn.cli import (
     data,
     demo,
     embed,
+    ensemble,
     evaluate,
     gallery,
     inspect,
     lint,
+    model,
     penalize,
     publish,
     recognize,
@@ -24,8 +26,8 @@ from cairn.cli import (
 )
 
 _ORDER = (
-    "demo", "data", "inspect", "train", "embed", "gallery", "penalize", "tune", "calibrate",
-    "recognize", "evaluate", "lint", "retrieval", "push", "pull",
+    "demo", "data", "inspect", "train", "model", "embed", "gallery", "penalize", "tune",
+    "calibrate", "recognize", "ensemble", "evaluate", "lint", "retrieval", "push", "pull",
 )  # fmt: skip
 
 
@@ -55,6 +57,7 @@ app.command("inspect", short_help="Imbalance, unreadable files, duplicates and l
     inspect.inspect
 )
 app.command("train", short_help="Train an embedder on a manifest.")(train.train)
+app.add_typer(model.app, name="model")
 app.command("embed", short_help="Embed the images of one role of a manifest.")(embed.embed)
 app.add_typer(gallery.app, name="gallery")
 app.command("penalize", short_help="Discount gallery images that anything resembles.")(
@@ -69,6 +72,7 @@ app.command("calibrate", short_help="Say how likely answers are right, and what 
 app.command("recognize", short_help="Name the landmarks in photographs, with evidence.")(
     recognize.recognize
 )
+app.add_typer(ensemble.app, name="ensemble")
 app.command("evaluate", short_help="Score answers, and write the report.")(evaluate.evaluate)
 app.command("lint", short_help="List all that is wrong with a submission file.")(lint.lint)
 app.add_typer(retrieval.app, name="retrieval")

@@ -70,6 +70,15 @@ class Recipe(Value):
         return self
 
     @model_validator(mode="after")
+    def _one_view(self) -> Recipe:
+        if self.model.preprocess.has_views or self.model.preprocess.scales != (1.0,):
+            raise ValueError(
+                "model.preprocess.flip and scales are for a finished model: train without, then "
+                "`cairn model views`"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _staged(self) -> Recipe:
         for stage in self.stages:
             where = f"stage {stage.name!r}"
