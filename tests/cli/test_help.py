@@ -10,7 +10,7 @@ def test_the_help_lists_commands_as_the_job_goes_and_every_recipe() -> None:
     out = CliRunner().invoke(app, ["--help"]).stdout
     listed = [line.split()[0] for line in out.partition("Commands:")[2].splitlines() if line]
     job = ["demo", "data", "inspect", "train", "embed", "gallery", "penalize", "calibrate"]
-    assert listed == [*job, "recognize", "evaluate", "lint", "retrieval", "reproduce"]
+    assert listed == [*job, "recognize", "evaluate", "report", "lint", "retrieval", "reproduce"]
     assert "..." not in out.partition("Commands:")[2], "a summary is cut off"
     words = " ".join(CliRunner().invoke(app, ["train", "--help"]).stdout.split())
     for name in builtin_recipes():

@@ -16,6 +16,7 @@ from cairn.cli import (
     lint,
     penalize,
     recognize,
+    report,
     reproduce,
     retrieval,
     train,
@@ -23,7 +24,7 @@ from cairn.cli import (
 
 _ORDER = (
     "demo", "data", "inspect", "train", "embed", "gallery", "penalize", "calibrate", "recognize",
-    "evaluate", "lint", "retrieval",
+    "evaluate", "report", "lint", "retrieval",
 )  # fmt: skip
 
 
@@ -65,6 +66,9 @@ app.command("recognize", short_help="Name the landmarks in photographs, with evi
     recognize.recognize
 )
 app.command("evaluate", short_help="Score answers, and write the report.")(evaluate.evaluate)
+app.command("report", short_help="Compare runs, with what is significant and what changed.")(
+    report.report
+)
 app.command("lint", short_help="List all that is wrong with a submission file.")(lint.lint)
 app.add_typer(retrieval.app, name="retrieval")
 app.add_typer(reproduce.app, name="reproduce")

@@ -30,7 +30,11 @@ def recognize(
     ],
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", help="Submission file (id,landmarks); needed by manifests."),
+        typer.Option(
+            "--output",
+            "-o",
+            help="Submission .csv, or .parquet with evidence and chances; manifests need it.",
+        ),
     ] = None,
     top: Annotated[
         int | None, typer.Option(help="Gallery images to show as evidence; 5 by default.")
@@ -78,15 +82,15 @@ def _manifest(
 ) -> None:
     from cairn.gallery import Gallery
     from cairn.manifest import Manifest
+    from cairn.predictions import write_answers
     from cairn.recognize import recognize_manifest
-    from cairn.submission import write_submission
 
     embeddings = output.with_name(f"{output.stem}-embeddings")
     gallery = Gallery.load(folder, penalty=wishes["use_penalty"])
     manifest = Manifest.read(path)
     _warn_of_leaks(manifest, folder)
     answers = recognize_manifest(manifest, gallery, embeddings, workers=workers, **wishes)
-    write_submission(output, answers.predictions)
+    write_answers(output, answers.predictions)
     count = len(answers.predictions)
     verdicts = [one.is_known for one in answers.predictions if one.is_known is not None]
     known = sum(verdicts) if verdicts else None
@@ -126,9 +130,9 @@ def _photos(
     as_json: bool,
 ) -> None:
     from cairn.domain import Prediction
+    from cairn.predictions import write_answers
     from cairn.progress import say
     from cairn.recognize import Recognizer
-    from cairn.submission import write_submission
 
     recognizer = Recognizer.load(folder, **wishes)
     answers = recognizer.batch(paths, workers=workers)
@@ -137,7 +141,7 @@ def _photos(
     if output is not None and answers.predictions:
         made = {answer.image_id: answer for answer in answers.predictions}
         rows = [made.get(str(path)) or Prediction(str(path), None, 0.0) for path in paths]
-        write_submission(output, rows)
+        write_answers(output, rows)
     if as_json:  # reasons are wanted most where nothing could be read
         emit(_as_json(answers), "", as_json=True)
     elif answers.predictions:
