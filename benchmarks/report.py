@@ -60,6 +60,7 @@ def main() -> None:
             truth=truth,
             query_paths=paths,
             gallery_counts=counts,
+            landmarks={name: about(name) for name in counts},
         )
         written = time.perf_counter()
         grown = (peak_memory() or 0) - before
@@ -78,7 +79,6 @@ def make(
     """Return predictions of a calibrated gallery, their truth, gallery counts and photographs."""
     rng = np.random.default_rng(0)
     sizes = np.minimum(1 + rng.pareto(0.9, NUM_LANDMARKS) * 3, 8000).astype(int)
-    categories = ("church", "castle", "bridge", "mountain", "museum", "tower")
     known = rng.random(num_queries) < KNOWN
     known[0] = True
     true = rng.integers(NUM_LANDMARKS, size=num_queries)
@@ -97,11 +97,16 @@ def make(
             Evidence(f"g{row}-{place}", landmark, photo(7 * row + place), scores[row] - place / 50)
             for place in range(5)
         )
-        about = Landmark(landmark, f"Landmark {landmark}", categories[said[row] % 6])
         chance = float(chances[row])
         predictions.append(
             Prediction(
-                image_id, landmark, float(scores[row]), evidence, about, chance, chance >= 0.5
+                image_id,
+                landmark,
+                float(scores[row]),
+                evidence,
+                about(landmark),
+                chance,
+                chance >= 0.5,
             )
         )
         truth[image_id] = frozenset((str(true[row]),)) if known[row] else frozenset()
@@ -109,6 +114,11 @@ def make(
             paths[image_id] = Path(photo(row))
     counts = {str(number): int(size) for number, size in enumerate(sizes.tolist())}
     return predictions, truth, counts, paths
+
+
+def about(landmark: str) -> Landmark:
+    category = ("church", "castle", "bridge", "mountain", "museum", "tower")[int(landmark) % 6]
+    return Landmark(landmark, f"Landmark {landmark}", category)
 
 
 def open_page(page: Path, chromium: str) -> None:

@@ -116,4 +116,6 @@ def _table(found: Comparison) -> str:
         )
     if found.num_resamples:
         lines.append(f"* holds after Holm's correction for {found.num_tests} comparisons")
+    if found.too_few_resamples:
+        lines.append("note: so few resamples cannot tell; leave --resamples out for enough")
     return "\n".join(lines)

@@ -34,6 +34,7 @@ class Reliability:
 
     Args:
         bins: Of equal mass.
+        wide: Of equal width.
         ece: Over them; ``ece_width`` over bins of equal width.
         ece_width: See ``ece``.
         brier: The mean squared difference of chance and outcome.
@@ -41,6 +42,7 @@ class Reliability:
     """
 
     bins: tuple[Bin, ...]
+    wide: tuple[Bin, ...]
     ece: float
     ece_width: float
     brier: float
@@ -143,7 +145,7 @@ def analyse(
         truth: Query id -> landmark ids; empty for a non-landmark.
         ranking: Of the same two.
         counts: Landmark id -> gallery photographs.
-        landmarks: Landmark id -> what is known of it.
+        landmarks: Landmark id -> what is known of it, of all landmarks that queries show.
     """
     outcomes = Outcomes.of(predictions, truth, counts)
     decision = decide(outcomes)
@@ -192,6 +194,7 @@ def _reliability(outcomes: Outcomes) -> Reliability | None:
     wide = reliability_bins(chances, right, binning="width")
     return Reliability(
         tuple(bins),
+        tuple(wide),
         calibration_error(bins),
         calibration_error(wide),
         brier_score(chances, right),

@@ -127,6 +127,11 @@ class Comparison:
         return len(self.measured.samples)
 
     @property
+    def too_few_resamples(self) -> bool:
+        """Whether no difference could be significant, however large, with so few resamples."""
+        return self.num_resamples > 0 and 2 * self.num_tests / (self.num_resamples + 1) > LEVEL
+
+    @property
     def num_tests(self) -> int:
         """How many comparisons are corrected for."""
         return sum(len(one.differences) for one in self.against)

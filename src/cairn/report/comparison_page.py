@@ -63,6 +63,11 @@ class ComparisonPage:
         count = self.comparison.num_tests
         if not self.comparison.num_resamples:
             return tables["differences"]
+        if self.comparison.too_few_resamples:
+            return (
+                "<p>So few resamples cannot show any difference to be significant after "
+                "correction; leave --resamples out for enough.</p>" + tables["differences"]
+            )
         return (
             f"<p>Green and brown differences hold after correction for all {count} comparisons of "
             "this table; the others are within what another draw of queries could bring.</p>"
@@ -198,6 +203,14 @@ def lead_text(found: Comparison) -> str:
                 else "."
             )
         )
+        others = [
+            f"{'better' if other.change.value > 0 else 'worse'} in {NAMES[key]} "
+            f"({signed(other.change.value)}, {escape(chance_text(other.corrected))})"
+            for key, other in one.differences.items()
+            if key != "gap" and other.is_significant
+        ]
+        if others:
+            text.append(f"It is {' and '.join(others)}.")
     return " ".join(text)
 
 

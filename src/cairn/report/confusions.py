@@ -14,7 +14,7 @@ from cairn.domain import Landmark, Prediction
 from cairn.metrics import Ranking, gap_terms
 from cairn.proportions import wilson
 
-OTHERS = "other categories"
+OTHERS, UNNAMED = "other categories", "category not known"
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ class CategoryScores:
     """Scores over the queries whose landmark is of a category.
 
     Args:
-        category: Its name, or :data:`OTHERS`.
+        category: Its name, :data:`OTHERS` or :data:`UNNAMED`.
         num_landmarks: Landmarks asked about.
         num_queries: Queries that show them.
         accuracy: The share answered rightly, with Wilson's 95 % interval.
@@ -123,7 +123,7 @@ def scores_by_category(
         ranking: Of :func:`cairn.metrics.rank`.
         truth: Query id -> landmark ids; the first in the order of ids says the category.
         landmarks: Landmark id -> what is known of it.
-        limit: How many categories; the rest, and landmarks without one, are one more entry.
+        limit: How many categories; the rest are one more entry, landmarks without one another.
     """
     rows: defaultdict[str, list[int]] = defaultdict(list)
     shown: defaultdict[str, set[str]] = defaultdict(set)
@@ -137,12 +137,12 @@ def scores_by_category(
     named = sorted((one for one in rows if one), key=lambda one: (-len(rows[one]), one))
     if not named:
         return []
-    for one in [*named[limit:], ""]:
+    for one, name in [*((one, OTHERS) for one in named[limit:]), ("", UNNAMED)]:
         if one in rows:
-            rows[OTHERS] += rows[one]
-            shown[OTHERS] |= shown[one]
+            rows[name] += rows[one]
+            shown[name] |= shown[one]
     terms = gap_terms(ranking)
-    kept = named[:limit] + ([OTHERS] if OTHERS in rows else [])
+    kept = [*named[:limit], *(one for one in (OTHERS, UNNAMED) if one in rows)]
     entries = []
     for one in kept:
         mine = np.asarray(rows[one])

@@ -44,7 +44,7 @@ def kinds_with_threshold(outcomes: Outcomes, decision: Decision | None) -> Figur
         axes.axvline(at, color=INK, linewidth=1.4)
         late = at > edges[0] + 0.6 * (edges[-1] - edges[0])
         axes.annotate(
-            f"← held back   {at:.3f}" if late else f"{at:.3f}   answered →",
+            f"below {at:.3f}: held back" if late else f"from {at:.3f}: answered",
             (at, 1.0),
             xycoords=("data", "axes fraction"),
             xytext=(-5 if late else 5, -4),
@@ -104,10 +104,12 @@ def reliability_diagram(found: Reliability, outcomes: Outcomes) -> Figure:
     lows = np.asarray([one.right.low for one in found.bins], dtype=np.float64)
     highs = np.asarray([one.right.high for one in found.bins], dtype=np.float64)
     curve.plot([0, 1], [0, 1], color=MUTED, linewidth=1, linestyle=":")
-    curve.annotate("as it should be", (0.16, 0.16), xytext=(6, -4), textcoords="offset points",
+    curve.annotate("as it should be", (0.6, 0.6), xytext=(9, -4), textcoords="offset points",
                    va="top", color=MUTED, fontsize=9.5)  # fmt: skip
     curve.vlines(said, lows, highs, color=NOW, linewidth=1.6, alpha=0.6)
     curve.plot(said, came, "o-", color=NOW, markersize=6, linewidth=1.2)
+    wide = [(one.probability, one.right.value) for one in found.wide]
+    curve.plot(*zip(*wide, strict=True), "s", color=WRONG, markersize=5, fillstyle="none")
     curve.set_xlim(-0.02, 1.02)
     curve.set_ylim(-0.02, 1.04)
     curve.set_ylabel("share that is right")
@@ -137,7 +139,7 @@ def risk_coverage(found: RiskCoverage, decision: Decision | None, by: str) -> Fi
         _beside(axes, x, y, f"here: {x:.0%} answered,\n{y:.1%} of that wrong")
     axes.set_xlim(0, 1.02)
     axes.set_ylim(0, min(1.02, max(float(found.risk.max(initial=0.0)) * 1.08, 0.05)))
-    axes.set_xlabel(f"share of all queries that is answered, surest ({_name(by)}) first")
+    axes.set_xlabel(f"queries answered, by {'chance' if by == 'chance' else 'confidence'}")
     axes.set_ylabel("wrong among the answers")
     axes.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:.3g}%"))

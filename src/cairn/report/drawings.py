@@ -135,8 +135,8 @@ def draw(
             Plot(
                 "reliability",
                 "Said and come",
-                "Each point is about a tenth of the answers, its line a 95% interval. Below the "
-                "diagonal chances promise too much, above it too little.",
+                "A point is about a tenth of the answers, its line a 95% interval; a square is a "
+                "tenth of the range of chances. Below the diagonal chances promise too much.",
                 decision_plots.reliability_diagram(analysis.reliability, outcomes),
             )
         )

@@ -129,7 +129,8 @@ class Page:
             found = self.analysis.reliability
             lines = ["chances said against what came", f"Brier score {found.brier:.3f}"]
             tiles.append(_tile("ECE", f"{found.ece:.3f}", lines))
-        return f'<ul class="tiles">{"".join(tiles)}</ul>'
+        least = ' style="--least:170px"' if len(tiles) == 6 else ""
+        return f'<ul class="tiles"{least}>{"".join(tiles)}</ul>'
 
     def _decision(self) -> str:
         decision = self.analysis.decision

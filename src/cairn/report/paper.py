@@ -100,7 +100,7 @@ def decision_table(decision: Decision) -> Table:
             "would have been answered rightly."
         )
     heads = ("Photographs", "Queries", "Answered right", "Answered wrong", "Held back")
-    return Table("decision", "What gets answered", heads, rows, note=note)
+    return Table("decision", "What gets answered", heads, rows, frozenset({1}), note)
 
 
 def sizes_table(report: Report, analysis: Analysis) -> Table:

@@ -137,8 +137,10 @@ def share_cell(interval: Interval) -> Cell:
 
 
 def signed(value: float, digits: int = 3) -> str:
-    """Return a difference with its sign; rounding noise is no −0.000."""
-    return f"{round(value, digits) + 0.0:+.{digits}f}".replace("-", "−")
+    """Return a difference with its sign; one that rounds to nothing has none."""
+    if round(value, digits) == 0:
+        return f"{0:.{digits}f}"
+    return f"{value:+.{digits}f}".replace("-", "−")
 
 
 def _cell(one: Cell | str) -> Cell:

@@ -67,7 +67,8 @@ def write_report(
         gallery_examples: Landmark id -> one gallery photograph, shown where it was missed.
         picked: Rows of the penalty table, in any order; the most picked are shown.
         landmark_names: Landmark id -> a name for people.
-        landmarks: Landmark id -> what is known of it, where predictions do not bring it along.
+        landmarks: Landmark id -> what is known of it, of all landmarks: scores by category need
+            those that were never answered too. What predictions bring along comes before it.
         credits: Path -> whose the photograph is, of queries and gallery examples.
         title: Heading of the page.
         subtitle: A sentence under the heading.
@@ -87,7 +88,7 @@ def write_report(
     earlier = None if before is None else metrics.rank(by_image(before), truth)
     counts = dict(gallery_counts or {})
     most = sorted(picked, key=lambda one: (-one.num_picked, -one.penalty, one.image_id))
-    analysis = analyse(predictions, truth, after, counts=counts, landmarks=known)
+    analysis = analyse(predictions, truth, after, counts=counts, landmarks=landmarks)
     paths = query_paths or {}
     photographs = Photographs(
         Thumbnails(photo_root),
