@@ -308,7 +308,8 @@ def _decisions_table(found: Comparison) -> Table:
         source = (
             "calibration" if one.source == "calibration" else f"{one.false_accept_rate:.0%} here"
         )
-        at = "verdicts" if one.threshold is None else f"{one.by} ≥ {one.threshold:.3f}"
+        value = "chance" if one.by == "chance" else "confidence"
+        at = "verdicts" if one.threshold is None else f"{value} ≥ {one.threshold:.3f}"
         wrong = one.accepted_wrong + one.accepted_unknown
         shares = one.shares()
         right = shares.get("precision")
