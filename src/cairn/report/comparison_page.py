@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from html import escape
 
 from cairn.domain import Prediction
-from cairn.pages import Section, Thumbnails, document, terms_html
+from cairn.pages import Section, Thumbnails, credit_html, document, terms_html
 from cairn.report.comparison import LEVEL, Against, Comparison, chance_text
 from cairn.report.drawings import Plot, side_by_side
 from cairn.report.evaluated import EvaluatedRun
@@ -152,7 +152,8 @@ class ComparisonPage:
             self.thumbnails.figure(
                 run.photograph(best.path) if best.path else None,
                 alt=f"gallery photograph of {name}, the evidence of {label}",
-                caption=f"<b>{escape(label)}</b><br>{best.score:.3f} {escape(name)}",
+                caption=f"<b>{escape(label)}</b><br>{best.score:.3f} {escape(name)}"
+                + credit_html(best.credit),
             )
         ]
 
