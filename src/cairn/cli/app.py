@@ -19,6 +19,7 @@ from cairn.cli import (
     penalize,
     publish,
     recognize,
+    report,
     reproduce,
     retrieval,
     train,
@@ -27,7 +28,7 @@ from cairn.cli import (
 
 _ORDER = (
     "demo", "data", "inspect", "train", "model", "embed", "gallery", "penalize", "tune",
-    "calibrate", "recognize", "ensemble", "evaluate", "lint", "retrieval", "push", "pull",
+    "calibrate", "recognize", "ensemble", "evaluate", "report", "lint", "retrieval", "push", "pull",
 )  # fmt: skip
 
 
@@ -74,6 +75,9 @@ app.command("recognize", short_help="Name the landmarks in photographs, with evi
 )
 app.add_typer(ensemble.app, name="ensemble")
 app.command("evaluate", short_help="Score answers, and write the report.")(evaluate.evaluate)
+app.command("report", short_help="Compare runs, with what is significant and what changed.")(
+    report.report
+)
 app.command("lint", short_help="List all that is wrong with a submission file.")(lint.lint)
 app.add_typer(retrieval.app, name="retrieval")
 app.command("push", short_help="Publish a gallery with its model: a folder, or the hub.")(

@@ -32,7 +32,11 @@ def recognize(
     ],
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", help="Submission file (id,landmarks); needed by manifests."),
+        typer.Option(
+            "--output",
+            "-o",
+            help="Submission .csv, or .parquet with evidence and chances; manifests need it.",
+        ),
     ] = None,
     top: Annotated[
         int | None, typer.Option(help="Gallery images to show as evidence; 5 by default.")
@@ -129,9 +133,9 @@ def _to_file(
 ) -> None:
     from cairn.embed import UNREADABLE_NAME
     from cairn.gallery import Gallery
+    from cairn.predictions import write_answers
     from cairn.recognize import recognize_manifest
     from cairn.rerank import as_pipeline
-    from cairn.submission import write_submission
 
     if wishes["stages"] is not None:
         wishes = {**wishes, "stages": as_pipeline(wishes["stages"])}
@@ -139,7 +143,7 @@ def _to_file(
     gallery = Gallery.load(folder, penalty=wishes["use_penalty"])
     with resumable():
         answers = recognize_manifest(manifest, gallery, embeddings, workers=workers, **wishes)
-    write_submission(output, answers.predictions)
+    write_answers(output, answers.predictions)
     count, unreadable = len(answers.predictions), len(answers.unreadable)
     verdicts = [one.is_known for one in answers.predictions if one.is_known is not None]
     known = sum(verdicts) if verdicts else None
@@ -196,10 +200,10 @@ def _photos(
     as_json: bool,
 ) -> None:
     from cairn.domain import Prediction
+    from cairn.predictions import write_answers
     from cairn.progress import say
     from cairn.recognize import Recognizer
     from cairn.rerank import as_pipeline
-    from cairn.submission import write_submission
 
     if wishes["stages"] is not None:
         wishes = {**wishes, "stages": as_pipeline(wishes["stages"])}
@@ -210,7 +214,7 @@ def _photos(
     if output is not None and answers.predictions:
         made = {answer.image_id: answer for answer in answers.predictions}
         rows = [made.get(str(path)) or Prediction(str(path), None, 0.0) for path in paths]
-        write_submission(output, rows)
+        write_answers(output, rows)
     if as_json:  # reasons are wanted most where nothing could be read
         emit({**_as_json(answers), **_stages_of(wishes["stages"])}, "", as_json=True)
     elif answers.predictions:
