@@ -9,11 +9,14 @@ import numpy as np
 import pytest
 import torch
 
+from cairn.approximate import ApproximateSearcher
 from cairn.checkpoint import model_fingerprint, save_model
 from cairn.config import ModelConfig, Preprocess
 from cairn.domain import Float32
 from cairn.errors import CairnError
 from cairn.gallery import Gallery, keep_penalty, remove_images
+from cairn.index_folder import save_index
+from cairn.index_kinds import KINDS
 from cairn.model import build
 from cairn.rerank import compose
 from cairn.rerank.context import NEEDS
@@ -60,10 +63,15 @@ def strangers(model: Path, prefix: str, num: int, seed: int) -> EmbeddingTable:
 
 
 def build_gallery(
-    tmp_path: Path, *, head: Any = None, landmarks: list[str] | None = None, bank: int = 40
+    tmp_path: Path,
+    *,
+    head: Any = None,
+    landmarks: list[str] | None = None,
+    bank: int = 40,
+    each: int = EACH,
 ) -> Gallery:
     model = save(tmp_path / "model", head, landmarks or [])
-    views(model, "g", EACH, 1).write(tmp_path / "embeddings")
+    views(model, "g", each, 1).write(tmp_path / "embeddings")
     Gallery.build(tmp_path / "embeddings", model, tmp_path / "gallery")
     if bank:
         keep_penalty(tmp_path / "gallery", strangers(model, "n", bank, 2), min_n=1)
@@ -272,3 +280,24 @@ def test_neighbours_are_of_the_rows_as_they_stand(tmp_path: Path) -> None:
     assert not (tmp_path / "nowhere").exists()
     np.testing.assert_allclose(found.similarities, first.similarities[order], atol=1e-6)
     assert order[found.indices[:, 0]].tolist() == first.indices[order, 0].tolist()
+
+
+def test_an_approximate_index_serves_where_it_is_of_bare_similarity(tmp_path: Path) -> None:
+    gallery = build_gallery(tmp_path, bank=0, each=90)
+    index = tmp_path / "gallery" / "indexes" / gallery.content_key
+    save_index(ApproximateSearcher(gallery.table.vectors, KINDS["hnsw"]()), index)
+    keep_penalty(tmp_path / "gallery", strangers(tmp_path / "model", "n", 40, 2), min_n=1)
+    penalized = Gallery.load(tmp_path / "gallery")
+    pipeline = compose([{"stage": "query-penalty"}], num_hits=5)
+    found = Stack.of(penalized, pipeline, search="approximate").found(QUERIES)
+    bare = search(QUERIES, penalized.table.vectors, 5)
+    assert found.similarities[:, 0].tolist() == pytest.approx(bare.similarities[:, 0].tolist())
+    assert penalized.penalty is not None
+    made = ApproximateSearcher(
+        gallery.table.vectors, KINDS["hnsw"](), offsets=penalized.penalty.offsets
+    )
+    save_index(made, index, replace=True)
+    with pytest.raises(CairnError) as caught:
+        Stack.of(penalized, pipeline, search="approximate")
+    assert "stages search by bare similarity" in caught.value.what
+    assert "search exactly" in caught.value.todo

@@ -137,7 +137,16 @@ class Parts:
     @cached_property
     def searcher(self) -> Searcher:
         """Finds gallery rows by bare similarity."""
-        return searcher_of(self.gallery, self._search, use_penalty=False)
+        try:
+            return searcher_of(self.gallery, self._search, use_penalty=False)
+        except CairnError as error:
+            if self._search == "exact" or self.gallery.penalty is None:
+                raise
+            raise CairnError(
+                f"stages search by bare similarity, without the penalty: {error.what}",
+                where=error.where,
+                todo="search exactly, or tune the gallery before it is penalized",
+            ) from None
 
     def search(self, vectors_QD: Float32, k: int) -> Neighbors:
         """Return the ``k`` most similar gallery rows, as ``Searcher.search``."""
