@@ -6,7 +6,9 @@ from cairn.calibration.calibration import (
     Calibration,
     Judged,
     calibrate,
+    weights_at,
 )
+from cairn.calibration.doubt import intervals_of
 from cairn.calibration.features import NUM_NEIGHBORS, Features, features_of
 from cairn.calibration.fitting import METHODS, Chance, Fitted, fit
 from cairn.calibration.open_set import OpenSetCurve, false_positive_rate
@@ -26,7 +28,7 @@ from cairn.calibration.threshold import (
     require_unknown,
     threshold_for,
 )
-from cairn.calibration.verdict import Verdict, verdicts
+from cairn.calibration.verdict import Verdict, rank_by_chance, verdicts
 
 __all__ = [
     "FALSE_ACCEPT_RATE",
@@ -50,8 +52,10 @@ __all__ = [
     "features_of",
     "figures",
     "fit",
+    "intervals_of",
     "log_loss",
     "num_needed",
+    "rank_by_chance",
     "reliability_bins",
     "report",
     "require_enough",
@@ -59,4 +63,5 @@ __all__ = [
     "table",
     "threshold_for",
     "verdicts",
+    "weights_at",
 ]

@@ -40,6 +40,10 @@ def recognize(
         Literal["exact", "approximate"],
         typer.Option(help="approximate: through the index that `cairn gallery tune` keeps."),
     ] = "exact",
+    rank_by: Annotated[
+        Literal["confidence", "chance"],
+        typer.Option(help="chance: the submission's numbers are calibrated chances."),
+    ] = "confidence",
     backend: Backend = "auto",
     device: Device = "auto",
     workers: Workers = 0,
@@ -54,6 +58,8 @@ def recognize(
     if output is not None:
         require_absent(output)
     require_gallery(gallery)
+    if rank_by == "chance":
+        _require_chances(gallery, output, use_penalty=penalty, search=search)
     wishes: dict[str, Any] = {
         "top": TOP if top is None else top,
         "use_penalty": penalty,
@@ -65,16 +71,43 @@ def recognize(
             raise CairnError("give one manifest, or photographs, not both", where=photographs[0])
         if output is None:
             raise CairnError("a manifest needs a place for its answers", todo="add -o FILE.csv")
-        _manifest(gallery, photographs[0], output, {**wishes, "backend": backend}, workers, as_json)
+        wishes["backend"] = backend
+        _manifest(gallery, photographs[0], output, rank_by, wishes, workers, as_json)
         return
     paths = _photographs(photographs)
     if backend == "auto" and len(paths) < _FEW:
         backend = "torch"
-    _photos(gallery, paths, output, {**wishes, "backend": backend}, workers, as_json)
+    _photos(gallery, paths, output, rank_by, {**wishes, "backend": backend}, workers, as_json)
+
+
+def _require_chances(gallery: Path, output: Path | None, **wishes: Any) -> None:
+    """Refuse to rank by chances that the gallery does not know, before any work."""
+    from cairn.gallery import Gallery
+    from cairn.gallery.calibrations import calibration_of
+
+    if output is None:
+        raise CairnError(
+            "what is printed has both confidence and chance; a submission has one number",
+            where="--rank-by chance",
+            todo="add -o FILE.csv",
+        )
+    calibration_of(Gallery.load(gallery, penalty=wishes["use_penalty"]), **wishes)
+
+
+def _ranked(predictions: Sequence[Prediction], rank_by: str) -> Sequence[Prediction]:
+    from cairn.calibration import rank_by_chance
+
+    return rank_by_chance(predictions) if rank_by == "chance" else predictions
 
 
 def _manifest(
-    folder: Path, path: Path, output: Path, wishes: dict[str, Any], workers: int, as_json: bool
+    folder: Path,
+    path: Path,
+    output: Path,
+    rank_by: str,
+    wishes: dict[str, Any],
+    workers: int,
+    as_json: bool,
 ) -> None:
     from cairn.gallery import Gallery
     from cairn.manifest import Manifest
@@ -86,7 +119,7 @@ def _manifest(
     manifest = Manifest.read(path)
     _warn_of_leaks(manifest, folder)
     answers = recognize_manifest(manifest, gallery, embeddings, workers=workers, **wishes)
-    write_submission(output, answers.predictions)
+    write_submission(output, _ranked(answers.predictions, rank_by))
     count = len(answers.predictions)
     verdicts = [one.is_known for one in answers.predictions if one.is_known is not None]
     known = sum(verdicts) if verdicts else None
@@ -98,6 +131,7 @@ def _manifest(
             "embeddings": embeddings,
             "num_known": known,
             "penalized": gallery.penalty is not None,
+            "ranked_by": rank_by,
         },
         f"{count} queries answered, {len(answers.unreadable)} of them unreadable: {output}\n"
         + ("" if known is None else f"{known} of them count as known, by the calibration\n")
@@ -121,6 +155,7 @@ def _photos(
     folder: Path,
     paths: Sequence[Path],
     output: Path | None,
+    rank_by: str,
     wishes: dict[str, Any],
     workers: int,
     as_json: bool,
@@ -137,7 +172,7 @@ def _photos(
     if output is not None and answers.predictions:
         made = {answer.image_id: answer for answer in answers.predictions}
         rows = [made.get(str(path)) or Prediction(str(path), None, 0.0) for path in paths]
-        write_submission(output, rows)
+        write_submission(output, _ranked(rows, rank_by))
     if as_json:  # reasons are wanted most where nothing could be read
         emit(_as_json(answers), "", as_json=True)
     elif answers.predictions:
