@@ -296,7 +296,9 @@ def auroc(positive: Bool, scores: Float64, weights: Int64 | None = None) -> floa
     return auroc_of_levels(positive, np.unique(scores, return_inverse=True)[1], weights)
 
 
-def auroc_of_levels(positive: Bool, level: Int64, weights: Int64 | None = None) -> float | None:
+def auroc_of_levels(
+    positive: Bool, level: Int64, weights: Int64 | Float64 | None = None
+) -> float | None:
     """Return :func:`auroc` from ``level`` (Q,), each score's place among the distinct ones.
 
     The levels are the costly part, and the same in every resample.

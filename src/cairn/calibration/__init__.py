@@ -6,8 +6,10 @@ from cairn.calibration.calibration import (
     Calibration,
     Judged,
     calibrate,
+    weights_at,
 )
 from cairn.calibration.curves import Logistic
+from cairn.calibration.doubt import intervals_of
 from cairn.calibration.features import (
     NUM_NEIGHBORS,
     Features,
@@ -32,7 +34,7 @@ from cairn.calibration.threshold import (
     require_unknown,
     threshold_for,
 )
-from cairn.calibration.verdict import Verdict, verdicts, verdicts_on
+from cairn.calibration.verdict import Verdict, rank_by_chance, verdicts, verdicts_on
 
 __all__ = [
     "FALSE_ACCEPT_RATE",
@@ -58,8 +60,10 @@ __all__ = [
     "features_of_votes",
     "figures",
     "fit",
+    "intervals_of",
     "log_loss",
     "num_needed",
+    "rank_by_chance",
     "reliability_bins",
     "report",
     "require_enough",
@@ -68,4 +72,5 @@ __all__ = [
     "threshold_for",
     "verdicts",
     "verdicts_on",
+    "weights_at",
 ]

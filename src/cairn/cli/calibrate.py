@@ -23,6 +23,13 @@ def calibrate(
         float | None,
         typer.Option(help="Share of unknown pictures that may pass as known; 0.01 by default."),
     ] = None,
+    known_share: Annotated[
+        float | None,
+        typer.Option(
+            help="Share of photographs that will show a landmark of the gallery in service; as "
+            "among the validation's by default."
+        ),
+    ] = None,
     output: Annotated[
         Path | None,
         typer.Option("--output", "-o", help="Also write figures and pictures to a new folder."),
@@ -42,12 +49,15 @@ def calibrate(
 ) -> None:
     """Fit the chance of being right on validation queries, and keep it with the gallery.
 
-    Some queries must show no landmark of the gallery, in about the share that is expected later;
-    none may be among the gallery's photographs, the bank's, or those trained on.
+    Some queries must show no landmark of the gallery, in about the share that is expected later,
+    or in any if --known-share says what is expected; none may be among the gallery's photographs,
+    the bank's, or those trained on.
     """
     import shutil
 
-    from cairn.calibration import FALSE_ACCEPT_RATE, report, require_unknown, table
+    import numpy as np
+
+    from cairn.calibration import FALSE_ACCEPT_RATE, report, require_unknown, table, weights_at
     from cairn.embed import embed
     from cairn.errors import CairnError
     from cairn.gallery import Gallery
@@ -75,7 +85,9 @@ def calibrate(
     if stages is not None:
         stack = Stack.read(loaded, stages, use_penalty=penalty, search=search, online=True)
     landmarks = set(loaded.table.landmark_ids)
-    require_unknown(sum(one not in landmarks for one in asked.landmark_ids), rate)  # before work
+    known = np.asarray([one in landmarks for one in asked.landmark_ids])
+    require_unknown(int((~known).sum()), rate)  # before work, as what follows
+    weights_at(known, known_share)
     leaks, _ = verify_evaluation(asked.image_ids, whole, gallery=Path(gallery))
     leaks.refuse_leaks(
         manifest,
@@ -92,6 +104,7 @@ def calibrate(
         search=search,
         stack=stack,
         false_accept_rate=rate,
+        known_share=known_share,
         facts={"manifest": asked.fingerprint, "num_unreadable": done.num_unreadable},
     )
     address = keep_calibration(loaded, made)

@@ -50,6 +50,10 @@ def recognize(
         Path | None,
         typer.Option(help="A recipe of stages (.toml) in place of the nearest image."),
     ] = None,
+    rank_by: Annotated[
+        Literal["confidence", "chance"],
+        typer.Option(help="chance: the submission's numbers are calibrated chances."),
+    ] = "confidence",
     backend: Backend = "auto",
     device: Device = "auto",
     workers: Workers = 0,
@@ -68,6 +72,8 @@ def recognize(
     if output is not None:
         require_absent(output)
     require_gallery(gallery)
+    if rank_by == "chance":
+        _require_chances(gallery, output, use_penalty=penalty, search=search, stages=stages)
     wishes: dict[str, Any] = {
         "top": TOP if top is None else top,
         "use_penalty": penalty,
@@ -81,33 +87,68 @@ def recognize(
             raise CairnError("give one manifest, or photographs, not both", where=photographs[0])
         if output is None:
             raise CairnError("a manifest needs a place for its answers", todo="add -o FILE.csv")
-        _manifest(gallery, photographs[0], output, wishes, workers, as_json)
+        _manifest(gallery, photographs[0], output, rank_by, wishes, workers, as_json)
         return
     paths = _photographs(photographs)
     is_many = len(paths) >= _FEW or any(path.is_dir() for path in photographs)
     if output is not None and is_many:
-        _folder(gallery, paths, output, wishes, workers, as_json)
+        _folder(gallery, paths, output, rank_by, wishes, workers, as_json)
         return
     if backend == "auto" and len(paths) < _FEW:
         wishes["backend"] = "torch"
-    _photos(gallery, paths, output, wishes, workers, as_json)
+    _photos(gallery, paths, output, rank_by, wishes, workers, as_json)
+
+
+def _require_chances(
+    gallery: Path, output: Path | None, *, use_penalty: bool, search: str, stages: Path | None
+) -> None:
+    """Refuse to rank by chances that the gallery does not know, before any work."""
+    from cairn.gallery import Gallery
+    from cairn.gallery.calibrations import calibration_of
+
+    if output is None:
+        raise CairnError(
+            "what is printed has both confidence and chance; a submission has one number",
+            where="--rank-by chance",
+            todo="add -o FILE.csv",
+        )
+    loaded, basis = Gallery.load(gallery, penalty=use_penalty), None
+    if stages is not None:
+        from cairn.stacks import Stack
+
+        stack = Stack.read(loaded, stages, use_penalty=use_penalty, search=search)
+        loaded, basis, use_penalty = stack.gallery, stack.basis, stack.uses_penalty
+    calibration_of(loaded, use_penalty=use_penalty, search=search, stages=basis)
+
+
+def _ranked(predictions: Sequence[Prediction], rank_by: str) -> Sequence[Prediction]:
+    from cairn.calibration import rank_by_chance
+
+    return rank_by_chance(predictions) if rank_by == "chance" else predictions
 
 
 def _manifest(
-    folder: Path, path: Path, output: Path, wishes: dict[str, Any], workers: int, as_json: bool
+    folder: Path,
+    path: Path,
+    output: Path,
+    rank_by: str,
+    wishes: dict[str, Any],
+    workers: int,
+    as_json: bool,
 ) -> None:
     from cairn.manifest import Manifest
 
     manifest = Manifest.read(path)
     _warn_of_leaks(manifest, folder)
     next_step = f"\nnext: cairn evaluate {output} {path} -o evaluation"
-    _to_file(folder, manifest, output, wishes, workers, as_json, next_step)
+    _to_file(folder, manifest, output, rank_by, wishes, workers, as_json, next_step)
 
 
 def _folder(
     folder: Path,
     paths: Sequence[Path],
     output: Path,
+    rank_by: str,
     wishes: dict[str, Any],
     workers: int,
     as_json: bool,
@@ -119,13 +160,14 @@ def _folder(
     nothing = [""] * len(names)
     columns = {"image_id": names, "path": names, "landmark_id": nothing}
     queries = Manifest.from_columns({**columns, "role": ["query"] * len(names)}, root=Path())
-    _to_file(folder, queries, output, wishes, workers, as_json, "")
+    _to_file(folder, queries, output, rank_by, wishes, workers, as_json, "")
 
 
 def _to_file(
     folder: Path,
     manifest: Manifest,
     output: Path,
+    rank_by: str,
     wishes: dict[str, Any],
     workers: int,
     as_json: bool,
@@ -143,7 +185,7 @@ def _to_file(
     gallery = Gallery.load(folder, penalty=wishes["use_penalty"])
     with resumable():
         answers = recognize_manifest(manifest, gallery, embeddings, workers=workers, **wishes)
-    write_answers(output, answers.predictions)
+    write_answers(output, _ranked(answers.predictions, rank_by))
     count, unreadable = len(answers.predictions), len(answers.unreadable)
     verdicts = [one.is_known for one in answers.predictions if one.is_known is not None]
     known = sum(verdicts) if verdicts else None
@@ -157,6 +199,7 @@ def _to_file(
             "embeddings": embeddings,
             "num_known": known,
             "penalized": _penalized(wishes, gallery),
+            "ranked_by": rank_by,
             **_stages_of(wishes["stages"]),
         },
         f"{count} queries answered, {unreadable} of them unreadable{listed}: {output}"
@@ -195,6 +238,7 @@ def _photos(
     folder: Path,
     paths: Sequence[Path],
     output: Path | None,
+    rank_by: str,
     wishes: dict[str, Any],
     workers: int,
     as_json: bool,
@@ -214,7 +258,7 @@ def _photos(
     if output is not None and answers.predictions:
         made = {answer.image_id: answer for answer in answers.predictions}
         rows = [made.get(str(path)) or Prediction(str(path), None, 0.0) for path in paths]
-        write_answers(output, rows)
+        write_answers(output, _ranked(rows, rank_by))
     if as_json:  # reasons are wanted most where nothing could be read
         emit({**_as_json(answers), **_stages_of(wishes["stages"])}, "", as_json=True)
     elif answers.predictions:

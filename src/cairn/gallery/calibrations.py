@@ -11,7 +11,7 @@ import hashlib
 import json
 import tempfile
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -33,6 +33,7 @@ from cairn.errors import CairnError
 from cairn.gallery.gallery import Gallery
 from cairn.gallery.indexes import searcher_of
 from cairn.gallery.penalties import bank_of
+from cairn.gallery.place import Place
 from cairn.gallery.versions import Version
 from cairn.progress import say
 from cairn.tables import EmbeddingTable, require_same_model
@@ -76,18 +77,72 @@ def basis_of(
     from cairn.index_folder import digest
 
     table = gallery.table
-    labels = hashlib.sha256()
-    for part in (table.image_ids, table.landmark_ids):
-        labels.update("\0".join(part).encode() + b"\1")
     penalty = gallery.penalty if use_penalty else None
     return Basis(
         table.fingerprint,
         gallery.content_key,
-        labels.hexdigest()[:32],
+        labels_digest(table.image_ids, table.landmark_ids),
         "" if penalty is None else digest(penalty.penalty),
         search,
         stages or {},
     )
+
+
+def labels_digest(image_ids: Sequence[str], landmark_ids: Sequence[str]) -> str:
+    """Return what the labels of a gallery's images are, in 32 hex digits."""
+    labels = hashlib.sha256()
+    for part in (image_ids, landmark_ids):
+        labels.update("\0".join(part).encode() + b"\1")
+    return labels.hexdigest()[:32]
+
+
+def tell_if_stale(version: Version) -> bool:
+    """Say on stderr that a gallery keeps calibrations, but none that holds for it now.
+
+    It is for the person who changes a gallery, and reads no vectors. Whether a calibration serves
+    is checked again when it is to be used (``calibration_of``).
+
+    Args:
+        version: The gallery's newest.
+
+    Returns:
+        Whether all calibrations are stale.
+    """
+    from cairn.index_folder import digest
+
+    place = version.place
+    kept = [file for folder in place.items(FOLDER) for file in place.items(folder.name)]
+    if not kept:
+        return False
+    note, ids = version.facts.penalty, version.column("image_id").to_pylist()
+    labels = labels_digest(ids, version.column("landmark_id").to_pylist())
+    penalties = {""}
+    if note is not None and place.has(name := note.file_name(version.content_key)):
+        from cairn.penalty import PenaltyTable
+
+        with place.local_file(name) as path:
+            penalties.add(digest(PenaltyTable.read_for(path, ids).penalty))
+    lost: list[str] = []
+    for file in sorted(kept, key=lambda one: one.modified, reverse=True):
+        try:
+            made = _read(place, file.name).basis
+        except CairnError:  # damaged: of no use, before as after
+            continue
+        now = replace(made, model=version.facts.fingerprint, content=version.content_key)
+        now = replace(now, landmarks=labels)
+        if made.penalty not in penalties:
+            now = replace(now, penalty="another")
+        differences = made.differences(now)
+        if not differences:
+            return False
+        lost = lost or differences
+    if not lost:
+        return False
+    say(
+        f"the calibration of {place} is stale now, because of {_listed(lost)}: answers will have "
+        f"no chance and no verdict; make it anew: cairn calibrate {place} MANIFEST"
+    )
+    return True
 
 
 def calibrate_gallery(
@@ -99,6 +154,7 @@ def calibrate_gallery(
     search: str = "exact",
     stack: Answered | None = None,
     false_accept_rate: float = FALSE_ACCEPT_RATE,
+    known_share: float | None = None,
     facts: Mapping[str, Any] | None = None,
     seed: int = 0,
 ) -> Calibration:
@@ -115,6 +171,7 @@ def calibrate_gallery(
         stack: Stages upon this gallery, so searched, whose answers are to be judged; the penalty
             comes off where they say so.
         false_accept_rate: Of the threshold that will apply where none is asked for.
+        known_share: See ``cairn.calibration.calibrate``.
         facts: Where the queries are from, to be kept; the date is added.
         seed: Of the cross-validation.
 
@@ -144,6 +201,7 @@ def calibrate_gallery(
         shown,
         basis=basis_of(gallery, use_penalty=use_penalty, search=search, stages=stages),
         false_accept_rate=false_accept_rate,
+        known_share=known_share,
         facts=facts,
         seed=seed,
     )
@@ -207,7 +265,7 @@ def calibration_of(
     basis = basis_of(gallery, use_penalty=use_penalty, search=search, stages=stages)
     place, name = gallery.place, _name(basis)
     if place.has(name):
-        found = _read(gallery, name)
+        found = _read(place, name)
         require_fresh(found, gallery, basis=basis)
         return found
     kept = [file for folder in place.items(FOLDER) for file in place.items(folder.name)]
@@ -218,7 +276,7 @@ def calibration_of(
             todo=f"make one with `{_mend(gallery)}`",
         )
     newest = max(kept, key=lambda file: file.modified)
-    differences = _read(gallery, newest.name).basis.differences(basis)
+    differences = _read(place, newest.name).basis.differences(basis)
     raise _stale(gallery, differences, staged=bool(basis.stages))
 
 
@@ -261,8 +319,8 @@ def _listed(words: Sequence[str]) -> str:
     return " and ".join(filter(None, [", ".join(words[:-1]), words[-1]]))
 
 
-def _read(gallery: Gallery, name: str) -> Calibration:
-    with gallery.place.local_file(name) as path:
+def _read(place: Place, name: str) -> Calibration:
+    with place.local_file(name) as path:
         return Calibration.read(path)
 
 

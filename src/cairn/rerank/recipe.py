@@ -28,10 +28,12 @@ from cairn.domain import Int64, Neighbors
 from cairn.errors import CairnError, nearest
 from cairn.rerank.answers import Answer, Float64, Votes
 from cairn.rerank.batch import Demote, Quantile
+from cairn.rerank.chance import Chance
 from cairn.rerank.confidence import SoftConfidence
 from cairn.rerank.context import Context, require
 from cairn.rerank.expansion import AlphaExpansion
 from cairn.rerank.head import HeadProduct, HeadSum
+from cairn.rerank.head_best import HeadBest
 from cairn.rerank.nonlandmark import DensePenalty, Penalty
 from cairn.rerank.queryside import CutOff, DistractorPenalty, QueryPenalty
 from cairn.rerank.reciprocal import KReciprocal
@@ -45,10 +47,12 @@ STAGES: dict[str, type[Any]] = {
     for kind in (
         AlphaExpansion,
         BestVote,
+        Chance,
         CutOff,
         Demote,
         DensePenalty,
         DistractorPenalty,
+        HeadBest,
         HeadProduct,
         HeadSum,
         KReciprocal,
