@@ -141,15 +141,15 @@ def _gains(outcome: Outcome) -> str:
         lines = [line for line in outcome.lines if line.kind == kind]
         if not lines:
             continue
-        plots.append(
-            f'<figure class="plot"><h3>{escape(title)}</h3>'
-            f"{_forest(lines, outcome, kind.replace(' ', '-'))}</figure>"
-        )
+        plots.append(f"<h3>{escape(title)}</h3>{_forest(lines, outcome, kind.replace(' ', '-'))}")
         names = [f"gain on {name}" for name in summary.sets_of(outcome)]
         tables.append(
             f"<h3>{escape(summary.KINDS[kind])}</h3>"
             + table_html(title, ("stage", *names), summary.ablation_rows(outcome, kind))
         )
+    # The stages of the recipe are few: their two plots share a card beside the tall one.
+    parts = filter(None, ["".join(plots[:1]), "".join(plots[1:])])
+    cards = "".join(f'<figure class="plot">{part}</figure>' for part in parts)
     legend = (
         "Blue: on validation, which chose. Grey: on test, which did not."
         if outcome.test is not None
@@ -157,7 +157,7 @@ def _gains(outcome: Outcome) -> str:
     )
     return (
         f'<p class="note">{escape(legend)} Bars are 95 % intervals of the paired difference.</p>'
-        f'<div class="plots">{"".join(plots)}</div>{"".join(tables)}'
+        f'<div class="plots">{cards}</div>{"".join(tables)}'
     )
 
 
