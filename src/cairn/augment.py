@@ -192,16 +192,45 @@ def _center_crop(image: Image.Image, preprocess: Preprocess) -> Pixels:
     """
     side = preprocess.image_size
     pixels_HWC = np.asarray(image)
-    short = min(image.size)
-    if max(image.size) > _LONGEST * short:
-        spare_h, spare_w = (max(0, n - _LONGEST * short) // 2 for n in pixels_HWC.shape[:2])
-        pixels_HWC = pixels_HWC[spare_h : len(pixels_HWC) - spare_h]
-        pixels_HWC = pixels_HWC[:, spare_w : pixels_HWC.shape[1] - spare_w]
-    kept = math.floor(side / preprocess.crop_pct)
-    height, width = (kept * n // short for n in pixels_HWC.shape[:2])
-    top, left = round((height - side) / 2), round((width - side) / 2)
+    spare_w, spare_h, width, height, left, top = _crop_geometry(image.size, preprocess)
+    pixels_HWC = pixels_HWC[spare_h : len(pixels_HWC) - spare_h]
+    pixels_HWC = pixels_HWC[:, spare_w : pixels_HWC.shape[1] - spare_w]
     whole = _resample(pixels_HWC, height, width, preprocess)
     return whole[:, top : top + side, left : left + side]
+
+
+def crop_box(size: tuple[int, int], preprocess: Preprocess) -> Box:
+    """Return what the centre crop keeps of a photograph of ``size`` (width, height)."""
+    spare_w, spare_h, width, height, left, top = _crop_geometry(size, preprocess)
+    side = preprocess.image_size
+    edges = []
+    for length, spare, scaled, start in (
+        (size[0], spare_w, width, left),
+        (size[1], spare_h, height, top),
+    ):
+        kept = length - 2 * spare
+        edges.append([(spare + at / scaled * kept) / length for at in (start, start + side)])
+    (first, last), (upper, lower) = edges
+    return first, upper, last, lower
+
+
+def _crop_geometry(
+    size: tuple[int, int], preprocess: Preprocess
+) -> tuple[int, int, int, int, int, int]:
+    """Return what is cut off each side, the size it is then scaled to, and where the crop starts.
+
+    All come as width, height, width, height, left, top; the first two in pixels of the photograph.
+    """
+    side, short = preprocess.image_size, min(size)
+    spare_w, spare_h = (
+        max(0, n - _LONGEST * short) // 2 if max(size) > _LONGEST * short else 0 for n in size
+    )
+    kept = math.floor(side / preprocess.crop_pct)
+    width, height = (
+        kept * (n - 2 * spare) // short for n, spare in zip(size, (spare_w, spare_h), strict=True)
+    )
+    top, left = round((height - side) / 2), round((width - side) / 2)
+    return spare_w, spare_h, width, height, left, top
 
 
 def _resample(pixels_HWC: Pixels, height: int, width: int, preprocess: Preprocess) -> Pixels:

@@ -159,17 +159,28 @@ def positions(backbone: nn.Module, features: Tensor | list[Tensor]) -> Tensor:
 
 
 def normalized(backbone: nn.Module, pooled_BC: Tensor) -> Tensor:
-    """Return pooled features after the norm that the backbone itself has behind its pooling.
+    """Return pooled features after the norm that the backbone itself has behind its pooling."""
+    norm = pooled_norm(backbone)
+    if norm is None:
+        return pooled_BC
+    if not isinstance(getattr(backbone, "head", None), NormMlpClassifierHead):
+        rows: Tensor = norm(pooled_BC)
+        return rows
+    maps: Tensor = norm(pooled_BC[:, :, None, None])
+    return maps.flatten(1)
+
+
+def pooled_norm(backbone: nn.Module) -> nn.Module | None:
+    """Return the norm that a backbone has behind its pooling; None where it has none.
 
     Vision transformers that average tokens (``fc_norm``) and ConvNeXt have one.
     """
     norm = getattr(backbone, "fc_norm", None)
     if isinstance(norm, nn.Module):
-        return norm(pooled_BC)  # type: ignore[no-any-return]
+        return norm
     head = getattr(backbone, "head", None)
-    if isinstance(head, NormMlpClassifierHead):
-        return head.norm(pooled_BC[:, :, None, None]).flatten(1)  # type: ignore[no-any-return]
-    return pooled_BC
+    behind = head.norm if isinstance(head, NormMlpClassifierHead) else None
+    return behind if isinstance(behind, nn.Module) else None
 
 
 def pooled_width(backbone: nn.Module, pool: str) -> int:

@@ -20,6 +20,7 @@ from torch import nn
 from cairn.config import ModelConfig
 from cairn.domain import Float32
 from cairn.errors import CairnError
+from cairn.exported import is_export, read_export
 from cairn.joint import is_joint, member_folders, read_joint
 from cairn.model import Embedder, assemble
 from cairn.runs import atomic_folder, read_json, write_json
@@ -106,11 +107,14 @@ def read_head(folder: Path) -> tuple[dict[str, Float32], list[str]] | None:
 def model_fingerprint(folder: Path) -> str:
     """Return 16 hex digits that name what the model computes: its config and its weights.
 
+    An export says itself what it computes: see ``cairn.exported.Exported``.
     Those of a joint model name its members and what each weighs.
 
     Raises:
         CairnError: The folder is not a model folder, or lacks its weights.
     """
+    if is_export(folder):
+        return read_export(folder).fingerprint
     if is_joint(folder):
         joint = read_joint(folder)
         names = [model_fingerprint(member) for member in member_folders(folder)]

@@ -225,7 +225,7 @@ def _preparer(runtime: Runtime) -> Callable[[Source], Float32 | str]:
     def prepare(source: Source) -> Float32 | str:
         try:
             if isinstance(source, Image.Image):
-                return transform(_as_decoded(source))
+                return transform(as_decoded(source))
             return transform(decode(source, min_side=min_side))
         except UnreadableImage as error:
             return error.reason
@@ -241,11 +241,11 @@ def pixels_of(source: Source) -> Path | NDArray[np.uint8]:
     """
     if isinstance(source, Path):
         return source
-    picture = _as_decoded(source) if isinstance(source, Image.Image) else decode(source)
+    picture = as_decoded(source) if isinstance(source, Image.Image) else decode(source)
     return np.asarray(picture)
 
 
-def _as_decoded(image: Image.Image) -> Image.Image:
+def as_decoded(image: Image.Image) -> Image.Image:
     """Return an opened picture as ``decode`` would give it: one rule for all modes."""
     try:
         upright = ImageOps.exif_transpose(image)

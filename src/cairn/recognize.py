@@ -23,6 +23,7 @@ from cairn.manifest import Manifest
 from cairn.progress import say, track
 from cairn.runtime import Runtime, load_runtime
 from cairn.stacks import Stages
+from cairn.stand_in import require_model_of, require_stand_in
 from cairn.tables import EmbeddingTable, require_same_model
 
 if TYPE_CHECKING:
@@ -91,6 +92,7 @@ def recognize_manifest(
     backend: str = "auto",
     device: str = "auto",
     workers: int = 0,
+    model_dir: Path | None = None,
 ) -> Answers:
     """Return a prediction for every image of role query, embedding them first.
 
@@ -108,9 +110,11 @@ def recognize_manifest(
         backend: See ``batch_size``.
         device: See ``batch_size``.
         workers: See ``batch_size``.
+        model_dir: An export to embed by, in place of the gallery's own model.
 
     Raises:
-        CairnError: The manifest has no query, or none that can be read.
+        CairnError: The manifest has no query, or none that can be read, or the export may not
+            stand in for the gallery's model.
     """
     _check_top(top)
     queries = manifest.select("query")
@@ -125,8 +129,10 @@ def recognize_manifest(
     )
     for name in ways.stack.pipeline.transductive if ways.stack else ():
         say(f"note: stage {name!r} looks at all {len(queries)} queries together")
+    if model_dir is not None:
+        require_stand_in(Path(model_dir), gallery.table.fingerprint, gallery.location)
     embed(
-        gallery.model_dir,
+        gallery.model_dir if model_dir is None else model_dir,
         queries,
         embeddings_dir,
         batch_size=batch_size,
@@ -135,7 +141,8 @@ def recognize_manifest(
         workers=workers,
     )
     table = EmbeddingTable.read(embeddings_dir)
-    require_same_model(table, gallery.table, where=f"the queries and {gallery.location}")
+    if model_dir is None:
+        require_same_model(table, gallery.table, where=f"the queries and {gallery.location}")
     made = ways.predictions(table.vectors, table.image_ids, table.paths, top=top)
     by_id = {prediction.image_id: prediction for prediction in made}
     missing = _reasons(embeddings_dir / UNREADABLE_NAME)
@@ -177,13 +184,9 @@ class Recognizer:
         search: str = "exact",
         stages: Stages | None = None,
     ) -> None:
-        if runtime.fingerprint != gallery.table.fingerprint:
-            raise CairnError(
-                f"the gallery was made by model {gallery.table.fingerprint}, "
-                f"this is {runtime.fingerprint or 'another'}",
-                where=gallery.location,
-                todo="load the model in the gallery's own folder: Recognizer.load(gallery)",
-            )
+        require_model_of(
+            gallery.location, gallery.table.fingerprint, runtime.fingerprint, runtime.stands_for
+        )
         _check_top(top)
         self.ways = Answering.of(
             gallery, use_penalty=use_penalty, search=search, stages=stages, online=True
@@ -202,15 +205,29 @@ class Recognizer:
         stages: Stages | None = None,
         backend: str = "auto",
         device: str = "auto",
+        model_dir: Path | None = None,
     ) -> Recognizer:
         """Return the recognizer of a gallery, a folder or ``s3://...``, its model ready to run.
 
+        Args:
+            gallery_folder: The gallery.
+            top: See the class, as for ``use_penalty``, ``search`` and ``stages``.
+            use_penalty: See ``top``.
+            search: See ``top``.
+            stages: See ``top``.
+            backend: See ``cairn.runtime.load_runtime``, as for ``device``.
+            device: See ``backend``.
+            model_dir: An export to embed by, in place of the gallery's own model.
+
         Raises:
-            CairnError: The folder is no gallery, or the backend or device cannot be had; or as the
-                class.
+            CairnError: The folder is no gallery, the backend or device cannot be had, or the export
+                may not stand in for the gallery's model; or as the class.
         """
         gallery = Gallery.load(gallery_folder, penalty=use_penalty)
-        runtime = load_runtime(gallery.model_dir, backend=backend, device=device)
+        if model_dir is not None:
+            require_stand_in(Path(model_dir), gallery.table.fingerprint, gallery.location)
+        model_dir = gallery.model_dir if model_dir is None else Path(model_dir)
+        runtime = load_runtime(model_dir, backend=backend, device=device)
         return cls(gallery, runtime, top=top, use_penalty=use_penalty, search=search, stages=stages)
 
     def __call__(self, image: Source | str, *, image_id: str | None = None) -> Prediction:

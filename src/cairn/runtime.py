@@ -1,8 +1,10 @@
-"""Running an embedder: PyTorch on GPU or CPU, OpenVINO on CPU, checked against float32 PyTorch.
+"""Running an embedder: PyTorch on GPU or CPU; OpenVINO or ONNX Runtime on CPU; checked.
 
 A faster way of running is taken only where it gives the same embeddings: each is tried on seeded
 pictures when loaded, and one whose cosine to float32 PyTorch falls below ``FAITHFUL`` gives way to
-the next, plain PyTorch being the last. The module does not know where images come from.
+the next, plain PyTorch being the last. An exported model has no PyTorch to fall back on, but its
+embeddings of those pictures: one that gives others here is refused. The module does not know where
+images come from.
 
 Legend of shapes: B images, D embedding dimensions, S side of the square input in pixels.
 """
@@ -10,20 +12,20 @@ Legend of shapes: B images, D embedding dimensions, S side of the square input i
 from __future__ import annotations
 
 import math
-import sys
-import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from cairn.config import Preprocess
+from cairn.conversion import require_packages, to_onnx, to_openvino
 from cairn.domain import Float32
 from cairn.errors import CairnError, nearest
+from cairn.execution import Forward, onnx_forward, openvino_forwards
+from cairn.exported import PROBES_NAME, Exported, is_export, read_export
 from cairn.joint import concatenated, is_joint, member_folders, read_joint
 from cairn.progress import say
 
@@ -31,13 +33,16 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-Forward: TypeAlias = Callable[[Float32], Float32]
-
-BACKENDS = ("auto", "torch", "openvino")
+BACKENDS = ("auto", "torch", "openvino", "onnx")
 FAITHFUL = 0.999
 """Least cosine to float32 PyTorch that a faster way of running must reach on every test picture."""
 
+SAME_INT8 = 0.99
+"""Least cosine of an int8 export to its own embeddings at export: processors with and without
+instructions for int8 round sums differently."""
+
 _NUM_PICTURES = 6
+_CPU_ENGINES = {"openvino": "OpenVINO", "onnx": "ONNX Runtime"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,6 +62,7 @@ class Runtime:
         description: Backend, device and precision, for people.
         parts: The members of a joint model, whose inputs lie flat, one after the other, in its own;
             none for a single one.
+        stands_for: ``Exported.stands_for`` of an export; "" for a model.
     """
 
     forward: Forward
@@ -65,6 +71,7 @@ class Runtime:
     dimension: int
     description: str
     parts: tuple[Runtime, ...] = ()
+    stands_for: str = ""
 
     @property
     def input_shape(self) -> tuple[int, ...]:
@@ -91,19 +98,23 @@ class Runtime:
 
 
 def load_runtime(model_dir: Path, *, backend: str = "auto", device: str = "auto") -> Runtime:
-    """Return the embedder in a model folder, ready to run.
+    """Return the embedder in a model folder, or in an export of one, ready to run.
 
     Args:
-        model_dir: A folder with config.json and model.safetensors.
-        backend: ``torch``, ``openvino`` (CPU only), or ``auto``: PyTorch on a GPU, otherwise
-            OpenVINO where it is installed.
+        model_dir: A folder with config.json and model.safetensors, or what `cairn.export` wrote.
+        backend: ``torch``; ``openvino`` or ``onnx`` (ONNX Runtime), on the CPU only; or ``auto``:
+            PyTorch on a GPU, otherwise OpenVINO where it is installed, and for an export the engine
+            it was made for.
         device: ``cpu``, ``cuda``, ``cuda:1`` ..., or ``auto``: a GPU where there is one.
 
     Raises:
-        CairnError: The folder is no model, or the backend or device cannot be had.
+        CairnError: The folder is no model, the backend or device cannot be had, or an export does
+            not give here what it gave where it was made.
     """
     from cairn.checkpoint import load_model, model_fingerprint
 
+    if is_export(model_dir):
+        return _exported_runtime(Path(model_dir), backend=backend, device=device)
     if is_joint(model_dir):
         parts = [
             load_runtime(member, backend=backend, device=device)
@@ -157,8 +168,7 @@ def module_runtime(
     """
     import torch
 
-    if backend not in BACKENDS:
-        raise CairnError(f"unknown backend {backend!r}", todo=nearest(backend, BACKENDS))
+    _require_backend(backend)
     target = _device(device, backend)
     module = module.eval().to(target, memory_format=torch.channels_last)  # type: ignore[call-overload]
     pictures = sample_input(preprocess)
@@ -166,7 +176,7 @@ def module_runtime(
     expected = plain(pictures)
     forward, description = plain, f"PyTorch on {target}, float32"
     for name, faster in _faster(module, target, backend, pictures):
-        cosine = float((faster(pictures) * expected).sum(axis=1).min())
+        cosine = _least_cosine(faster(pictures), expected)
         if cosine >= FAITHFUL:
             forward, description = faster, name
             break
@@ -209,14 +219,82 @@ def sample_input(preprocess: Preprocess) -> Float32:
     return np.stack([np.roll(pictures, view, axis=0) for view in range(views[0])], axis=1)
 
 
+def _exported_runtime(folder: Path, *, backend: str, device: str) -> Runtime:
+    """Return an export as a runtime, having seen that it gives here what it gave when made."""
+    from safetensors.numpy import load_file
+
+    from cairn.weights import read_config
+
+    _require_backend(backend)
+    exported, preprocess = read_export(folder), read_config(folder).preprocess
+    if backend == "torch" or device not in ("auto", "cpu"):
+        raise CairnError(
+            "an export runs on the CPU, through ONNX Runtime or OpenVINO",
+            where=folder,
+            todo=f"for PyTorch or a GPU, give the model folder it was made of ({exported.source})",
+        )
+    expected = load_file(folder / PROBES_NAME)[exported.precision]
+    pictures = sample_input(preprocess)
+    least = FAITHFUL if exported.precision == "float32" else SAME_INT8
+    for name, forward in _exported_forwards(exported, folder / exported.network, backend):
+        cosine = _least_cosine(forward(pictures), expected)
+        if cosine >= least:
+            told = name if exported.precision == "float32" else f"{name}, int8"
+            return Runtime(
+                forward,
+                exported.fingerprint,
+                preprocess,
+                int(expected.shape[1]),
+                f"{told} (export)",
+                stands_for=exported.stands_for,
+            )
+        say(f"{name}: cosine {cosine:.5f} to this export when made is below {least}; not used")
+    raise CairnError(
+        "the export does not give here what it gave where it was made",
+        where=folder,
+        todo="export the model on this machine, or try another --backend",
+    )
+
+
+def _exported_forwards(
+    exported: Exported, network: Path, backend: str
+) -> Iterator[tuple[str, Forward]]:
+    if exported.form == "openvino" and backend == "onnx":
+        raise CairnError(
+            "this export is for OpenVINO", where=network, todo="give backend openvino or auto"
+        )
+    if exported.form == "onnx" and backend != "openvino":
+        yield "ONNX Runtime on CPU", onnx_forward(network)
+        return
+    _require_openvino()
+    precisions = ("bf16", "f32") if exported.precision == "float32" else ("f32",)
+    yield from openvino_forwards(network, precisions=precisions)
+
+
+def _least_cosine(vectors_BD: Float32, others_BD: Float32) -> float:
+    return float((vectors_BD * others_BD).sum(axis=1).min())
+
+
+def _require_backend(backend: str) -> None:
+    if backend not in BACKENDS:
+        raise CairnError(f"unknown backend {backend!r}", todo=nearest(backend, BACKENDS))
+
+
+def _require_openvino() -> None:
+    if find_spec("openvino") is None:
+        raise CairnError("OpenVINO is not installed", todo="pip install openvino, or use torch")
+
+
 def _device(name: str, backend: str) -> torch.device:
     from cairn.engine import pick_device
 
-    if backend != "openvino":
+    if backend not in _CPU_ENGINES:
         return pick_device(name)
     if name not in ("auto", "cpu"):
         raise CairnError(
-            "OpenVINO runs on the CPU here", where=name, todo="give backend torch, or device cpu"
+            f"{_CPU_ENGINES[backend]} runs on the CPU here",
+            where=name,
+            todo="give backend torch, or device cpu",
         )
     return pick_device("cpu")
 
@@ -253,68 +331,18 @@ def _faster(
         return
     if backend == "torch":
         return
-    if find_spec("openvino") is None:
-        if backend == "openvino":
-            raise CairnError(
-                "OpenVINO is not installed", todo="pip install openvino, or give backend torch"
-            )
+    if backend == "openvino":
+        _require_openvino()
+    elif backend == "onnx":
+        require_packages("onnx", "onnxscript", "onnxruntime")
+    elif find_spec("openvino") is None:
         return
     try:
-        yield from _openvino_forwards(module, pictures)
+        if backend == "onnx":
+            yield "ONNX Runtime on CPU", onnx_forward(to_onnx(module, pictures[:2]))
+        else:
+            yield from openvino_forwards(to_openvino(module, pictures[:2]))
     except Exception as error:  # a converter meets any network and raises nearly anything
         reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
-        say(f"OpenVINO cannot run this model ({reason}); PyTorch does")
-
-
-def _openvino_forwards(module: nn.Module, pictures: Float32) -> Iterator[tuple[str, Forward]]:
-    with _no_telemetry(), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # tracing and its shape constants: the result is checked
-        import openvino as ov
-
-        converted = _converted(ov, module, pictures[:2])
-    core = ov.Core()
-    precisions = ["f32"]
-    if "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
-        precisions.insert(0, "bf16")
-    for precision in precisions:
-        hints = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": precision}
-        yield (
-            f"OpenVINO on CPU, {precision}",
-            _openvino_forward(core.compile_model(converted, "CPU", hints)),
-        )
-
-
-@contextmanager
-def _no_telemetry() -> Iterator[None]:
-    """Let OpenVINO fall back on its silent stub, as where its telemetry package is not installed.
-
-    That package reports every import and conversion to a server, unasked, from forked processes;
-    Cairn sends nothing, and a fork beside Lance's threads may hang.
-    """
-    name = "openvino_telemetry"
-    if name in sys.modules:
-        yield
-        return
-    sys.modules[name] = None  # type: ignore[assignment]
-    try:
-        yield
-    finally:
-        sys.modules.pop(name, None)
-
-
-def _converted(ov: Any, module: nn.Module, example: Float32) -> Any:
-    """Return the network for any batch size; tracing it here halves the converter's own time."""
-    import torch
-
-    images = torch.from_numpy(example)
-    with torch.no_grad():
-        traced = torch.jit.freeze(torch.jit.trace(module, images, check_trace=False))  # type: ignore[no-untyped-call]
-    return ov.convert_model(traced, example_input=images, input=[-1, *example.shape[1:]])
-
-
-def _openvino_forward(compiled: Any) -> Forward:
-    def forward(images_BCHW: Float32) -> Float32:
-        embeddings: Float32 = compiled(images_BCHW)[0]
-        return embeddings
-
-    return forward
+        engine = _CPU_ENGINES.get(backend, "OpenVINO")
+        say(f"{engine} cannot run this model ({reason}); PyTorch does")

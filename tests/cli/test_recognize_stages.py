@@ -30,7 +30,7 @@ CONFIG = ModelConfig(
     dimension=16,
     preprocess=Preprocess(image_size=32),
 )
-QUICK = ("--backend", "torch", "--device", "cpu", "--workers", "1")
+QUICK = ("--backend", "torch", "--device", "cpu")
 ONLINE = """
 num_hits = 20
 [[stages]]

@@ -116,7 +116,7 @@ def test_a_recipe_with_choices_is_tuned_and_judged(made: Path, tmp_path: Path) -
     assert pipeline.num_hits == 12
     answers = tmp_path / "answers.csv"
     call(
-        *("recognize", made / "gallery", made / "test.parquet", "-o", answers, *FAST),
+        *("recognize", made / "gallery", made / "test.parquet", "-o", answers, *FAST[:2]),
         *("--stages", out / "recipe.toml"),
     )
     score, _ = call("evaluate", answers, made / "test.parquet", "--resamples", "0", "--json")

@@ -16,6 +16,7 @@ SMALL = {
         *("--repeats", "1"),
     ],
     "gallery.py": ["--images", "300", "--dimension", "16"],
+    "export.py": ["--backbone", "resnext_small", "--side", "32", "--rounds", "1"],
     "embed.py": ["--side", "32", "--images", "8", "--rounds", "1"],
     "inspection.py": ["--images", "2", "--rounds", "1", "--hashes", "2000"],
     "input.py": ["--side", "32", "--images", "2", "--rounds", "1"],

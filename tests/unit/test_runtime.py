@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import nn
 
-from cairn import runtime
+from cairn import execution, runtime
 from cairn.checkpoint import load_model, model_fingerprint, save_model
 from cairn.config import ModelConfig, Preprocess
 from cairn.domain import Float32
@@ -139,10 +139,10 @@ class MeanColour(nn.Module):
 def test_an_unfaithful_precision_gives_way_to_the_next(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    honest = runtime._openvino_forwards
+    honest = execution.openvino_forwards
 
-    def spoiled(module: nn.Module, pictures: Float32):  # type: ignore[no-untyped-def]
-        for name, forward in honest(module, pictures):
+    def spoiled(model: object):  # type: ignore[no-untyped-def]
+        for name, forward in honest(model):
             yield (
                 name,
                 (lambda images, f=forward: np.roll(f(images), 1, axis=1))
@@ -150,7 +150,7 @@ def test_an_unfaithful_precision_gives_way_to_the_next(
                 else forward,
             )
 
-    monkeypatch.setattr(runtime, "_openvino_forwards", spoiled)
+    monkeypatch.setattr(runtime, "openvino_forwards", spoiled)
     spoil_all = False
     run = module_runtime(MeanColour(), PREPROCESS, backend="openvino")
     assert run.description == "OpenVINO on CPU, f32"
@@ -166,7 +166,7 @@ def test_a_network_that_openvino_cannot_convert_runs_on_pytorch(
     def refuse(*_: object) -> None:
         raise RuntimeError("no conversion rule for aten::strange\nmore")
 
-    monkeypatch.setattr(runtime, "_converted", refuse)
+    monkeypatch.setattr(runtime, "to_openvino", refuse)
     run = module_runtime(MeanColour(), PREPROCESS, backend="openvino")
     assert run.description == "PyTorch on cpu, float32"
     assert "no conversion rule for aten::strange" in capsys.readouterr().err

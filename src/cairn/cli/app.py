@@ -6,12 +6,14 @@ import typer
 from typer.core import TyperGroup
 
 from cairn.cli import (
+    attention,
     calibrate,
     data,
     demo,
     embed,
     ensemble,
     evaluate,
+    export,
     gallery,
     inspect,
     lint,
@@ -28,7 +30,8 @@ from cairn.cli import (
 
 _ORDER = (
     "demo", "data", "inspect", "train", "model", "embed", "gallery", "penalize", "tune",
-    "calibrate", "recognize", "ensemble", "evaluate", "report", "lint", "retrieval", "push", "pull",
+    "calibrate", "recognize", "ensemble", "evaluate", "report", "lint", "retrieval", "attention",
+    "export", "push", "pull",
 )  # fmt: skip
 
 
@@ -79,6 +82,10 @@ app.command("report", short_help="Compare runs, with what is significant and wha
     report.report
 )
 app.command("lint", short_help="List all that is wrong with a submission file.")(lint.lint)
+app.command("attention", short_help="Where a model looks, and what speaks for a match.")(
+    attention.attention
+)
+app.command("export", short_help="A model as ONNX or OpenVINO, float32 or int8.")(export.export)
 app.add_typer(retrieval.app, name="retrieval")
 app.command("push", short_help="Publish a gallery with its model: a folder, or the hub.")(
     publish.push

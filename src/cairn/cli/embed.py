@@ -10,12 +10,12 @@ import typer
 from cairn.cli.output import Json, emit, resumable
 
 Workers = Annotated[int, typer.Option(help="Decoding threads; 0 for as many as processors.")]
-Backend = Annotated[str, typer.Option(help="auto, torch or openvino.")]
+Backend = Annotated[str, typer.Option(help="auto, torch, openvino or onnx.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
 
 
 def embed(
-    model: Annotated[Path, typer.Argument(help="A model folder.")],
+    model: Annotated[Path, typer.Argument(help="A model folder, or an export.")],
     manifest: Annotated[Path, typer.Argument(help="The images: .parquet or .csv.")],
     output: Annotated[
         Path, typer.Option("--output", "-o", help="The folder to write, or to continue.")

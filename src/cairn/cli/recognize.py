@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from cairn.cli.embed import Backend, Device, Workers
+from cairn.cli.answers import as_json_of, as_table
+from cairn.cli.embed import Backend, Device
 from cairn.cli.output import Json, emit, resumable
 from cairn.errors import CairnError
 
@@ -17,12 +17,9 @@ if TYPE_CHECKING:
     from cairn.domain import Prediction
     from cairn.gallery import Gallery
     from cairn.manifest import Manifest
-    from cairn.recognize import Answers
     from cairn.rerank import Pipeline
 
 _FEW = 16  # for fewer photographs, preparing OpenVINO takes longer than it saves
-
-_UNFOLDED = 10_000  # columns: where no terminal shows the table, paths stay whole
 
 
 def recognize(
@@ -54,9 +51,14 @@ def recognize(
         Literal["confidence", "chance"],
         typer.Option(help="chance: the submission's numbers are calibrated chances."),
     ] = "confidence",
+    model: Annotated[
+        Path | None,
+        typer.Option(
+            help="An export of the gallery's model (`cairn export`), to run in its place."
+        ),
+    ] = None,
     backend: Backend = "auto",
     device: Device = "auto",
-    workers: Workers = 0,
     as_json: Json = False,
 ) -> None:
     """Answer photographs with landmark, confidence and evidence.
@@ -81,22 +83,23 @@ def recognize(
         "stages": stages,
         "device": device,
         "backend": backend,
+        "model_dir": model,
     }
     if any(path.suffix.lower() in TABLE_SUFFIXES for path in photographs):
         if len(photographs) > 1:
             raise CairnError("give one manifest, or photographs, not both", where=photographs[0])
         if output is None:
             raise CairnError("a manifest needs a place for its answers", todo="add -o FILE.csv")
-        _manifest(gallery, photographs[0], output, rank_by, wishes, workers, as_json)
+        _manifest(gallery, photographs[0], output, rank_by, wishes, as_json)
         return
     paths = _photographs(photographs)
     is_many = len(paths) >= _FEW or any(path.is_dir() for path in photographs)
     if output is not None and is_many:
-        _folder(gallery, paths, output, rank_by, wishes, workers, as_json)
+        _folder(gallery, paths, output, rank_by, wishes, as_json)
         return
-    if backend == "auto" and len(paths) < _FEW:
+    if backend == "auto" and model is None and len(paths) < _FEW:
         wishes["backend"] = "torch"
-    _photos(gallery, paths, output, rank_by, wishes, workers, as_json)
+    _photos(gallery, paths, output, rank_by, wishes, as_json)
 
 
 def _require_chances(
@@ -133,7 +136,6 @@ def _manifest(
     output: Path,
     rank_by: str,
     wishes: dict[str, Any],
-    workers: int,
     as_json: bool,
 ) -> None:
     from cairn.manifest import Manifest
@@ -141,7 +143,7 @@ def _manifest(
     manifest = Manifest.read(path)
     _warn_of_leaks(manifest, folder)
     next_step = f"\nnext: cairn evaluate {output} {path} -o evaluation"
-    _to_file(folder, manifest, output, rank_by, wishes, workers, as_json, next_step)
+    _to_file(folder, manifest, output, rank_by, wishes, as_json, next_step)
 
 
 def _folder(
@@ -150,7 +152,6 @@ def _folder(
     output: Path,
     rank_by: str,
     wishes: dict[str, Any],
-    workers: int,
     as_json: bool,
 ) -> None:
     """Answer many photographs as a manifest of them is answered; their paths are their ids."""
@@ -160,7 +161,7 @@ def _folder(
     nothing = [""] * len(names)
     columns = {"image_id": names, "path": names, "landmark_id": nothing}
     queries = Manifest.from_columns({**columns, "role": ["query"] * len(names)}, root=Path())
-    _to_file(folder, queries, output, rank_by, wishes, workers, as_json, "")
+    _to_file(folder, queries, output, rank_by, wishes, as_json, "")
 
 
 def _to_file(
@@ -169,7 +170,6 @@ def _to_file(
     output: Path,
     rank_by: str,
     wishes: dict[str, Any],
-    workers: int,
     as_json: bool,
     next_step: str,
 ) -> None:
@@ -184,7 +184,7 @@ def _to_file(
     embeddings = output.with_name(f"{output.stem}-embeddings")
     gallery = Gallery.load(folder, penalty=wishes["use_penalty"])
     with resumable():
-        answers = recognize_manifest(manifest, gallery, embeddings, workers=workers, **wishes)
+        answers = recognize_manifest(manifest, gallery, embeddings, **wishes)
     write_answers(output, _ranked(answers.predictions, rank_by))
     count, unreadable = len(answers.predictions), len(answers.unreadable)
     verdicts = [one.is_known for one in answers.predictions if one.is_known is not None]
@@ -240,7 +240,6 @@ def _photos(
     output: Path | None,
     rank_by: str,
     wishes: dict[str, Any],
-    workers: int,
     as_json: bool,
 ) -> None:
     from cairn.domain import Prediction
@@ -252,7 +251,7 @@ def _photos(
     if wishes["stages"] is not None:
         wishes = {**wishes, "stages": as_pipeline(wishes["stages"])}
     recognizer = Recognizer.load(folder, **wishes)
-    answers = recognizer.batch(paths, workers=workers)
+    answers = recognizer.batch(paths)
     for name, reason in answers.unreadable.items():
         say(f"unreadable: {name}: {reason}")
     if output is not None and answers.predictions:
@@ -260,9 +259,9 @@ def _photos(
         rows = [made.get(str(path)) or Prediction(str(path), None, 0.0) for path in paths]
         write_answers(output, _ranked(rows, rank_by))
     if as_json:  # reasons are wanted most where nothing could be read
-        emit({**_as_json(answers), **_stages_of(wishes["stages"])}, "", as_json=True)
+        emit({**as_json_of(answers), **_stages_of(wishes["stages"])}, "", as_json=True)
     elif answers.predictions:
-        print(_as_table(answers.predictions))
+        print(as_table(answers.predictions))
     if not answers.predictions:
         name, reason = next(iter(answers.unreadable.items()))
         raise CairnError(
@@ -288,64 +287,3 @@ def _photographs(given: Sequence[Path]) -> list[Path]:
             raise CairnError("this folder has no photographs", where=path)
         found += inside
     return list(dict.fromkeys(found))
-
-
-def _as_json(answers: Answers) -> dict[str, Any]:
-    predictions = []
-    for prediction in answers.predictions:
-        value = asdict(prediction)
-        value["landmark_name"] = (prediction.landmark and prediction.landmark.name) or None
-        for row, evidence in zip(value["evidence"], prediction.evidence, strict=True):
-            row["score"] = evidence.score
-        predictions.append(value)
-    return {"predictions": predictions, "unreadable": dict(answers.unreadable)}
-
-
-def _as_table(predictions: Sequence[Prediction]) -> str:
-    from rich.console import Console
-    from rich.table import Table
-
-    judged = any(prediction.is_known is not None for prediction in predictions)
-    table = Table(box=None, pad_edge=False)
-    for title, justify in (
-        ("photograph", "left"),
-        *([("verdict", "left"), ("chance", "right")] if judged else []),
-        ("landmark", "left"),
-        ("confidence", "right"),
-        ("similarity", "right"),
-        ("penalty", "right"),
-        ("evidence", "left"),
-    ):
-        table.add_column(title, justify=justify, overflow="fold")  # type: ignore[arg-type]
-    for prediction in predictions:
-        landmark = prediction.landmark_id or ""
-        name = prediction.landmark and prediction.landmark.name
-        shown = f"{name} ({landmark})" if name and name != landmark else landmark
-        first = (
-            prediction.image_id,
-            *(_verdict(prediction) if judged else ()),
-            shown,
-            f"{prediction.confidence:.4f}",
-        )
-        for evidence in prediction.evidence:
-            other = "" if evidence.landmark_id == landmark else f"  [{evidence.landmark_id}]"
-            numbers = (f"{evidence.similarity:.4f}", f"{evidence.penalty:.4f}")
-            table.add_row(*map(_plain, (*first, *numbers, f"{evidence.path}{other}")))
-            first = ("",) * len(first)
-    console = Console(width=None if Console().is_terminal else _UNFOLDED)
-    with console.capture() as capture:
-        console.print(table)
-    return "\n".join(line.rstrip() for line in capture.get().splitlines())
-
-
-def _verdict(prediction: Prediction) -> tuple[str, str]:
-    if prediction.probability is None:
-        return "", ""
-    return "known" if prediction.is_known else "unknown", f"{prediction.probability:.0%}"
-
-
-def _plain(text: str) -> str:
-    """Return ``text`` so that square brackets in names are shown, not read as markup."""
-    from rich.markup import escape
-
-    return escape(text)

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
 from cairn.calibration import (
     FALSE_ACCEPT_RATE,
@@ -32,16 +31,13 @@ from cairn.domain import Float32
 from cairn.errors import CairnError
 from cairn.gallery.gallery import Gallery
 from cairn.gallery.indexes import searcher_of
-from cairn.gallery.penalties import bank_of
 from cairn.gallery.place import Place
+from cairn.gallery.validation import require_apart, tell_copies
 from cairn.gallery.versions import Version
 from cairn.progress import say
 from cairn.tables import EmbeddingTable, require_same_model
 
 FOLDER = "calibrations"
-
-_COPY = 0.99999  # cosine of two embeddings of one picture, decoded twice
-_SHOWN = 3
 
 
 class Answered(Protocol):
@@ -191,7 +187,7 @@ def calibrate_gallery(
     nearest = found.similarities
     if use_penalty and stack is None and gallery.penalty is not None:
         nearest = nearest + gallery.penalty.penalty[found.indices]
-    _tell_copies(queries, gallery, nearest.max(axis=1), np.asarray([bool(one) for one in shown]))
+    tell_copies(queries, gallery, nearest.max(axis=1), np.asarray([bool(one) for one in shown]))
     if stack is None:
         features, stages = features_of(found, gallery.table.landmark_ids), None
     else:
@@ -205,28 +201,6 @@ def calibrate_gallery(
         facts=facts,
         seed=seed,
     )
-
-
-def require_apart(gallery: Gallery, image_ids: Sequence[str], paths: Sequence[str]) -> None:
-    """Refuse validation photographs that the gallery or the bank of its penalty has.
-
-    Raises:
-        CairnError: Some have an id or a path in common.
-    """
-    for name, table in (("gallery", gallery.table), ("penalty's bank", _bank(gallery))):
-        if table is None:
-            continue
-        ids, places = set(table.image_ids), set(table.paths) - {""}
-        rows = zip(image_ids, paths, strict=True)
-        shared = [one for one, path in rows if one in ids or path in places]
-        if shared:
-            raise CairnError(
-                f"{len(shared)} validation queries are images of the {name}, "
-                f"such as {', '.join(map(repr, shared[:_SHOWN]))}",
-                where=gallery.location,
-                todo="give queries that the gallery and the bank do not have; photographs that "
-                "were seen before look surer than new ones",
-            )
 
 
 def keep_calibration(gallery: Gallery, calibration: Calibration) -> str:
@@ -331,41 +305,3 @@ def _name(basis: Basis) -> str:
 
 def _mend(gallery: Gallery) -> str:
     return f"cairn calibrate {gallery.location} MANIFEST"
-
-
-def _tell_copies(
-    queries: EmbeddingTable, gallery: Gallery, nearest_Q: Float32, known_Q: NDArray[np.bool_]
-) -> None:
-    """Say how many queries are pictures of gallery or bank under other names.
-
-    Args:
-        queries: Q of them.
-        gallery: What they are compared with.
-        nearest_Q: (Q,) cosine to the nearest gallery image.
-        known_Q: (Q,) whether the gallery has the query's landmark.
-    """
-    num = int((nearest_Q >= _COPY).sum())
-    if num:
-        say(
-            f"warning: {num} of {len(queries)} queries have the embedding of a gallery image: "
-            "copies make a validation look better than it is (cairn inspect finds them)"
-        )
-    bank = _bank(gallery)
-    if bank is None:
-        return
-    from cairn.search import search
-
-    nearest = search(queries.vectors[~known_Q], bank.vectors, 1).similarities[:, 0]
-    num = int((nearest >= _COPY).sum())
-    if num:
-        say(
-            f"warning: {num} of the unknown queries have the embedding of a bank image: the "
-            "penalty was made for them"
-        )
-
-
-def _bank(gallery: Gallery) -> EmbeddingTable | None:
-    """Return the bank that the gallery's penalty was made with, where it has one."""
-    if not gallery.version:
-        return None
-    return bank_of(Version.open(gallery.place, gallery.version))
