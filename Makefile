@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 export OMP_WAIT_POLICY ?= PASSIVE
 STAMP := $(VENV)/.installed
 
-.PHONY: env demo test bench real clean
+.PHONY: env demo test bench real reliability clean
 .DEFAULT_GOAL := test
 
 $(STAMP): pyproject.toml constraints.txt
@@ -33,6 +33,12 @@ bench: env
 
 real: env
 	$(BIN)/python benchmarks/real/photos.py
+
+# The server under damaged files, made-up requests, and kills at saturation: about half an hour.
+reliability: env
+	$(BIN)/python benchmarks/reliability/fuzz.py
+	CAIRN_API_EXAMPLES=200 $(BIN)/python -m pytest tests/contracts/test_serve_openapi.py
+	$(BIN)/python benchmarks/reliability/soak.py
 
 clean:
 	rm -rf $(VENV) runs

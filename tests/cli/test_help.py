@@ -11,7 +11,7 @@ def test_the_help_lists_commands_as_the_job_goes_and_every_recipe() -> None:
     listed = [line.split()[0] for line in out.partition("Commands:")[2].splitlines() if line]
     job = (
         "demo data inspect train model embed gallery penalize tune calibrate recognize ensemble "
-        "evaluate report lint retrieval attention export push pull reproduce"
+        "serve evaluate report lint retrieval attention export push pull reproduce"
     )
     assert listed == job.split()
     assert "..." not in out.partition("Commands:")[2], "a summary is cut off"

@@ -24,14 +24,15 @@ from cairn.cli import (
     report,
     reproduce,
     retrieval,
+    serve,
     train,
     tune,
 )
 
 _ORDER = (
     "demo", "data", "inspect", "train", "model", "embed", "gallery", "penalize", "tune",
-    "calibrate", "recognize", "ensemble", "evaluate", "report", "lint", "retrieval", "attention",
-    "export", "push", "pull",
+    "calibrate", "recognize", "ensemble", "serve", "evaluate", "report", "lint", "retrieval",
+    "attention", "export", "push", "pull",
 )  # fmt: skip
 
 
@@ -77,6 +78,7 @@ app.command("recognize", short_help="Name the landmarks in photographs, with evi
     recognize.recognize
 )
 app.add_typer(ensemble.app, name="ensemble")
+app.command("serve", short_help="Answer photographs over HTTP; the gallery lives on.")(serve.serve)
 app.command("evaluate", short_help="Score answers, and write the report.")(evaluate.evaluate)
 app.command("report", short_help="Compare runs, with what is significant and what changed.")(
     report.report

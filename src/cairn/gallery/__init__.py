@@ -6,7 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from cairn.gallery.add import add_embeddings, add_photographs
+    from cairn.gallery.add import add_embeddings, add_photographs, add_table
     from cairn.gallery.change import merge_landmarks, remove_images, rename_landmark
     from cairn.gallery.compaction import Compacted, compact
     from cairn.gallery.describing import describe
@@ -22,6 +22,7 @@ __all__ = [
     "Gallery",
     "add_embeddings",
     "add_photographs",
+    "add_table",
     "compact",
     "describe",
     "keep_penalty",
@@ -37,7 +38,7 @@ __all__ = [
 ]
 
 _MODULES = {
-    "add": ("add_embeddings", "add_photographs"),
+    "add": ("add_embeddings", "add_photographs", "add_table"),
     "change": ("merge_landmarks", "remove_images", "rename_landmark"),
     "compaction": ("Compacted", "compact"),
     "describing": ("describe",),

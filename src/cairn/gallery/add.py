@@ -50,8 +50,23 @@ def add_embeddings(
     if labels is not None:
         require_known(labels, table)
     labels = labels or Labels.of_names(landmark_names or {})
+    return add_table(location, table, labels, origin=str(table_folder))
+
+
+def add_table(location: Path | str, table: EmbeddingTable, labels: Labels, *, origin: str) -> Entry:
+    """Add embedded images that are at hand, all of them or none; return the line in the log.
+
+    Args:
+        location: The gallery.
+        table: Labelled images by the gallery's model.
+        labels: What is known of them, and of landmarks that are new.
+        origin: Where they are from, for the log.
+
+    Raises:
+        CairnError: As ``add_embeddings``.
+    """
     with changing(location) as base:
-        return _add(base, table, labels, {"from": str(table_folder)})
+        return _add(base, table, labels, {"from": origin})
 
 
 def add_photographs(

@@ -11,8 +11,9 @@ Legend of shapes: N rows, D embedding dimensions.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from functools import cached_property
 from importlib import metadata
@@ -28,6 +29,8 @@ from cairn.gallery.place import Place
 from cairn.gallery.rows import MAX_ROWS_PER_FILE, Facts, content_key, label_names, labels_in
 from cairn.labels import Labels
 from cairn.tables import DATASET_NAME, EmbeddingTable, lance_library
+
+_NOTED: ContextVar[Mapping[str, Any] | None] = ContextVar("noted", default=None)
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,6 +130,16 @@ def changing(location: Path | str) -> Iterator[Version]:
         yield Version.open(place)
 
 
+@contextmanager
+def noting(facts: Mapping[str, Any]) -> Iterator[None]:
+    """Add facts, such as who asked for it, to the log's line of what is committed in the block."""
+    before = _NOTED.set(facts)
+    try:
+        yield
+    finally:
+        _NOTED.reset(before)
+
+
 def write_fragments(
     place: Place, data: Any, schema: pa.Schema, *, first: bool = False
 ) -> list[Any]:
@@ -186,6 +199,7 @@ def commit(
     """
     told = replace(
         entry,
+        arguments={**entry.arguments, **(_NOTED.get() or {})},
         images_before=base.num_images if base else 0,
         landmarks_before=base.num_landmarks if base else 0,
         time=dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
@@ -270,7 +284,7 @@ def _checked_out(place: Place, dataset: Any, version: int | str) -> Any:
         version = tags[version]
     try:
         return dataset.checkout_version(int(version))
-    except (ValueError, OSError):
+    except (ValueError, OSError, OverflowError):
         kept = [one["version"] for one in dataset.versions()]
         raise CairnError(
             f"the gallery has no version {version}",

@@ -1,0 +1,216 @@
+"""``cairn serve`` against the bare network and against LitServe around the same network.
+
+Run it on an idle machine: ``python benchmarks/serve.py [--backbone NAME] [--side PIXELS]
+[--gallery 1000 1000000]``. Load comes from another process on this machine, over loopback: one
+connection for the latency of single photographs, many for saturation. The bare network runs with
+the same batch sizes before, once on pixels that lie ready, once decoding the same JPEGs by as many
+threads. Weights are random: speed does not hang on them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from cairn.checkpoint import model_fingerprint, save_model
+from cairn.config import ModelConfig, Preprocess
+from cairn.embed import encode_all
+from cairn.gallery import Gallery
+from cairn.model import build
+from cairn.runtime import load_runtime, sample_pictures
+from cairn.tables import EmbeddingTable
+from measuring.served import Client, Served, served
+
+LIMITS = "[limits]\nrequests_per_minute = 0\n"
+HEADERS = {"Content-Type": "image/jpeg"}
+
+
+def load(host: str, port: int, path: str, photo: Path, connections: int, seconds: float) -> None:
+    """Ask without a pause over some connections; print rate and latencies as JSON."""
+    content, done, bad = photo.read_bytes(), list[float](), list[float]()
+    headers = HEADERS
+    if path == "/predict":  # LitServe reads JSON
+        text = base64.b64encode(content).decode()
+        content, headers = (
+            json.dumps({"content": text}).encode(),
+            {"Content-Type": "application/json"},
+        )
+    target: Any = argparse.Namespace(host=host, port=port)
+    until = time.monotonic() + seconds
+
+    def ask() -> None:
+        connection = Client(target)
+        while time.monotonic() < until:
+            begin = time.perf_counter()
+            status, _ = connection.send("POST", path, content, headers)
+            (done if status == 200 else bad).append(time.perf_counter() - begin)
+
+    begin = time.monotonic()
+    crew = [threading.Thread(target=ask) for _ in range(connections)]
+    for one in crew:
+        one.start()
+    for one in crew:
+        one.join()
+    spent = time.monotonic() - begin
+    quantiles = np.percentile(done, [50, 95, 99]) * 1000 if done else [float("nan")] * 3
+    print(json.dumps({"rate": len(done) / spent, "ms": list(quantiles), "refused": len(bad)}))
+
+
+def bare(model: Path, photo: Path, sizes: list[int], seconds: float) -> dict[str, float]:
+    """Return photographs a second of the network alone by batch size, and with decoding."""
+    runtime = load_runtime(model, device="cpu")
+    pictures = sample_pictures(runtime.preprocess.image_size)
+    found = {}
+    for size in sizes:
+        images = np.resize(pictures, (size, *pictures.shape[1:]))
+        runtime(images)
+        begin, count = time.perf_counter(), 0
+        while (spent := time.perf_counter() - begin) < seconds:
+            runtime(images)
+            count += size
+        found[f"network alone, batches of {size}"] = count / spent
+    content = photo.read_bytes()
+    begin, count = time.perf_counter(), 0
+    while (spent := time.perf_counter() - begin) < seconds:
+        encode_all(runtime, [content] * 4 * sizes[-1], batch_size=sizes[-1])
+        count += 4 * sizes[-1]
+    found[f"decoding and network, batches of {sizes[-1]}"] = count / spent
+    return found
+
+
+def make(root: Path, model: Path, rows: int) -> Path:
+    """Write a gallery of random vectors."""
+    random = np.random.default_rng(0)
+    vectors = random.standard_normal((rows, 512), dtype=np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    ids = [f"image{row}" for row in range(rows)]
+    landmarks = [f"landmark{row // 10}" for row in range(rows)]
+    table = EmbeddingTable(ids, landmarks, ids, vectors, model_fingerprint(model))
+    table.write(root / f"e{rows}")
+    Gallery.build(root / f"e{rows}", model, root / f"g{rows}")
+    return root / f"g{rows}"
+
+
+def asked(target: Served | Any, path: str, photo: Path, connections: int, seconds: float) -> Any:
+    """Return what a load from another process measured."""
+    words = [sys.executable, __file__, "--load", target.host, str(target.port), path, str(photo)]
+    done = subprocess.run(
+        [*words, str(connections), str(seconds)], capture_output=True, text=True, check=True
+    )
+    return json.loads(done.stdout)
+
+
+def lit_running(model: Path, port: int, max_batch: int) -> subprocess.Popen[bytes]:
+    """Start LitServe and wait until it answers."""
+    script = Path(__file__).parent / "measuring" / "lit.py"
+    words = [sys.executable, str(script), str(model), str(port), str(max_batch)]
+    process = subprocess.Popen(
+        words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+    )
+    connection = Client(argparse.Namespace(host="127.0.0.1", port=port))  # type: ignore[arg-type]
+    for _ in range(600):
+        try:
+            if connection.send("GET", "/health")[0] == 200:
+                return process
+        except OSError:
+            pass
+        time.sleep(0.5)
+    raise SystemExit("LitServe did not start")
+
+
+def row(name: str, one: Any, saturated: Any, reference: float, memory: float | None) -> None:
+    """Print a line of the table."""
+    held = "" if memory is None else f"{memory:.0f}"
+    print(
+        f"| {name} | {one['ms'][0]:.1f} | {saturated['rate']:.1f} | "
+        f"{saturated['rate'] / reference:.2f} | "
+        + " / ".join(f"{value:.0f}" for value in saturated["ms"])
+        + f" | {saturated['refused']} | {held} |",
+        flush=True,
+    )
+
+
+def main() -> None:
+    if sys.argv[1:2] == ["--load"]:
+        host, port, path, photo, connections, seconds = sys.argv[2:]
+        load(host, int(port), path, Path(photo), int(connections), float(seconds))
+        return
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
+    parser.add_argument("--backbone", default="resnext_small")
+    parser.add_argument("--side", type=int, default=224)
+    parser.add_argument("--photo", type=int, default=640, help="Longer side of the JPEG sent.")
+    parser.add_argument("--gallery", type=int, nargs="*", default=[1000])
+    parser.add_argument("--approximate", action="store_true", help="Also through a tuned index.")
+    parser.add_argument("--connections", type=int, default=48)
+    parser.add_argument("--seconds", type=float, default=15)
+    parser.add_argument("--no-lit", action="store_true")
+    wishes = parser.parse_args()
+    loaded = os.getloadavg()[0]
+    print(
+        f"{wishes.backbone}, {wishes.side} px, JPEG of {wishes.photo} px, "
+        f"{len(os.sched_getaffinity(0))} processors shared with the load, load average "
+        f"{loaded:.1f} before the run{' (not idle)' if loaded > 0.5 else ''}"
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        measure(Path(folder), wishes)
+
+
+def measure(root: Path, wishes: argparse.Namespace) -> None:
+    """Print the table."""
+    from PIL import Image
+
+    torch.manual_seed(0)
+    config = ModelConfig(backbone=wishes.backbone, preprocess=Preprocess(image_size=wishes.side))
+    save_model(root / "model", build(config), config)
+    pixels = sample_pictures(wishes.photo)[1].transpose(1, 2, 0)[: wishes.photo * 3 // 4]
+    photo = root / "photo.jpg"
+    Image.fromarray(np.clip(pixels * 48 + 128, 0, 255).astype(np.uint8)).save(photo)
+    alone = bare(root / "model", photo, [1, 8, 32], wishes.seconds / 3)
+    for name, rate in alone.items():
+        print(f"{name}: {rate:.1f} photographs/s ({1000 / rate:.1f} ms each)")
+    reference = alone["network alone, batches of 32"]
+    print(
+        "\n| | p50 ms, one connection | photographs/s, saturated | of the bare network | "
+        "p50 / p95 / p99 ms | refused | MiB |\n|---|---:|---:|---:|---:|---:|---:|"
+    )
+    if not wishes.no_lit:
+        process = lit_running(root / "model", 18_731, 32)
+        target = argparse.Namespace(host="127.0.0.1", port=18_731)
+        one = asked(target, "/predict", photo, 1, wishes.seconds / 3)
+        many = asked(target, "/predict", photo, wishes.connections, wishes.seconds)
+        row("LitServe, no gallery", one, many, reference, None)
+        os.killpg(process.pid, signal.SIGKILL)  # its workers too
+        process.wait()
+    for rows in wishes.gallery:
+        place = make(root, root / "model", rows)
+        ways = ["exact"]
+        if wishes.approximate:
+            words = [sys.executable, "-m", "cairn", "gallery", "tune", str(place)]
+            subprocess.run(words, check=True, stdout=subprocess.DEVNULL)
+            ways.append("approximate")
+        for way in ways:
+            if way == "approximate" and not (place / "indexes").is_dir():
+                print(f"| Cairn, {rows:,} images, {way}: exact search is quicker |")
+                continue
+            with served(place, config=LIMITS, options=["--search", way]) as server:
+                path = "/v1/recognize"
+                one = asked(server, path, photo, 1, wishes.seconds / 3)
+                many = asked(server, path, photo, wishes.connections, wishes.seconds)
+                row(f"Cairn, {rows:,} images, {way}", one, many, reference, server.rss_mib())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,217 @@
+"""The gallery as it is now: the current snapshot, a watcher that renews it, and one writer.
+
+A thread looks for new versions, whoever made them, loads each in the background, asks it once so
+that nothing is loaded by the first request, and puts it in the place of the old one in a single
+assignment. Changes wait in one bounded line and are carried out one after the other, each a commit
+of the gallery: when a change is answered it is on the disk.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+
+from cairn.errors import CairnError
+from cairn.gallery import Gallery
+from cairn.gallery.place import Place
+from cairn.gallery.versions import Version
+from cairn.progress import say
+from cairn.runtime import Runtime, load_runtime
+from cairn.serve.batching import Busy, Closed
+from cairn.serve.settings import ServeSettings
+from cairn.serve.snapshot import Snapshot
+
+T = TypeVar("T")
+
+_KEPT_BESIDE = ("calibrations", "indexes")
+"""What belongs to a gallery and may change without a version of it."""
+
+_WRITER_WAITS_S = 10.0
+_AGAIN_S = 0.1
+_GIVEN_UP_S = 10.0  # between two attempts to load a version that could not be loaded
+
+
+class Living:
+    """Serves the newest version of a gallery, and changes it.
+
+    Args:
+        location: The gallery.
+        settings: Of the server.
+        backend: As ``cairn.runtime.load_runtime``, like ``device``.
+        device: See ``backend``.
+        on_load: Told of every snapshot that takes over, and the seconds that loading it took.
+    """
+
+    def __init__(
+        self,
+        location: Path | str,
+        settings: ServeSettings,
+        *,
+        backend: str = "auto",
+        device: str = "auto",
+        on_load: Callable[[Snapshot, float], None] | None = None,
+    ) -> None:
+        self.place, self.settings = Place(location), settings
+        self._backend, self._device, self._on_load = backend, device, on_load
+        self._current: Snapshot | None = None
+        self._trouble = ""
+        self._seen: Any = None
+        self._changed = threading.Condition()
+        self._poked = threading.Event()
+        self._closing = threading.Event()
+        self._num_changes = 0
+        self._writer = ThreadPoolExecutor(1, thread_name_prefix="writer")
+        self._watcher = threading.Thread(target=self._watch, name="watcher", daemon=True)
+
+    @property
+    def current(self) -> Snapshot:
+        """The snapshot that new requests are served from."""
+        if self._current is None:
+            raise CairnError("the gallery is not loaded yet", todo="wait until /readyz says so")
+        return self._current
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether requests can be answered."""
+        return self._current is not None and not self._closing.is_set()
+
+    @property
+    def trouble(self) -> str:
+        """Why the newest version could not be loaded; "" where it was."""
+        return self._trouble
+
+    @property
+    def num_changes(self) -> int:
+        """Changes that wait or are being carried out."""
+        return self._num_changes
+
+    def start(self) -> None:
+        """Load the gallery, ask it once, and begin to watch.
+
+        Raises:
+            CairnError: The gallery cannot be loaded.
+        """
+        self._seen = self._stamp()
+        self._renew()
+        self._watcher.start()
+
+    def close(self, timeout_s: float) -> bool:
+        """Accept no more changes, finish those accepted; return whether all were in time."""
+        with self._changed:
+            self._closing.set()
+            is_done = self._changed.wait_for(lambda: self._num_changes == 0, timeout_s)
+        self._poked.set()
+        self._writer.shutdown(wait=False)
+        if self._watcher.is_alive():
+            self._watcher.join(timeout_s)
+        return is_done
+
+    def change(self, work: Callable[[], T]) -> Future[T]:
+        """Carry out a change when its turn comes; return its result to come.
+
+        A gallery that another process is changing is asked again for some seconds.
+
+        Raises:
+            Busy: Too many changes wait.
+            Closed: The server is stopping.
+        """
+        with self._changed:
+            if self._closing.is_set():
+                raise Closed
+            if self._num_changes >= self.settings.gallery.changes:
+                raise Busy(2.0)
+            self._num_changes += 1
+        return self._writer.submit(self._carry_out, work)
+
+    def wait_for(self, version: int, timeout_s: float) -> bool:
+        """Wait until that version, or a newer one, is served; return whether it is."""
+        with self._changed:
+            return self._changed.wait_for(
+                lambda: self._current is not None and self._current.version >= version, timeout_s
+            )
+
+    def look_now(self) -> None:
+        """Let the watcher look for a new version at once."""
+        self._poked.set()
+
+    def _carry_out(self, work: Callable[[], T]) -> T:
+        end = time.monotonic() + _WRITER_WAITS_S
+        try:
+            while True:
+                try:
+                    return work()
+                except CairnError as error:
+                    is_taken = error.what.startswith("another process is changing")
+                    if not is_taken or time.monotonic() > end:
+                        raise
+                time.sleep(_AGAIN_S)
+        finally:
+            self._poked.set()
+            with self._changed:
+                self._num_changes -= 1
+                self._changed.notify_all()
+
+    def _stamp(self) -> Any:
+        """Return what differs when there is something new to load."""
+        beside = [
+            (item.name, item.modified) for name in _KEPT_BESIDE for item in self.place.items(name)
+        ]
+        return Version.open(self.place).number, beside
+
+    def _watch(self) -> None:
+        failed_at = 0.0
+        while not self._closing.is_set():
+            self._poked.wait(self.settings.gallery.watch_s)
+            self._poked.clear()
+            if self._closing.is_set():
+                return
+            if self._trouble and time.monotonic() - failed_at < _GIVEN_UP_S:
+                continue
+            try:
+                stamp = self._stamp()
+                if stamp != self._seen or self._trouble:
+                    self._renew()
+                    self._seen, self._trouble = stamp, ""
+            except Exception as error:  # the old version goes on being served, whatever it was
+                failed_at = time.monotonic()
+                self._trouble = error.what if isinstance(error, CairnError) else str(error)
+                say(f"the newest version is not served: {error}")
+
+    def _renew(self) -> None:
+        """Load the newest version and let it take over."""
+        start = time.monotonic()
+        gallery = Gallery.load(self.place.location)
+        snapshot = Snapshot.of(gallery, self._runtime_for(gallery), self.settings)
+        self._ask_once(snapshot)
+        with self._changed:
+            self._current = snapshot
+            self._changed.notify_all()
+        if self._on_load is not None:
+            self._on_load(snapshot, time.monotonic() - start)
+
+    def _runtime_for(self, gallery: Gallery) -> Runtime:
+        """Return the model that is loaded already where it is the gallery's, else the gallery's."""
+        if self._current is not None:
+            runtime = self._current.recognizer.runtime
+            if runtime.fingerprint == gallery.table.fingerprint:
+                return runtime
+        runtime = load_runtime(gallery.model_dir, backend=self._backend, device=self._device)
+        for size in (1, self.settings.batch.max_images):
+            shape = (size, *runtime.preprocess.input_shape)
+            runtime(np.zeros(shape, np.float32) + np.float32(0.1))
+        return runtime
+
+    def _ask_once(self, snapshot: Snapshot) -> None:
+        """Let compiled loops and lazily loaded parts be there before the first request."""
+        vectors = snapshot.gallery.table.vectors
+        most = min(len(vectors), self.settings.batch.max_images)
+        for size in {1, most}:
+            names = [""] * size
+            snapshot.recognizer.answers(vectors[:size], names, top=1)
+            snapshot.without_penalty.answers(vectors[:size], names, top=1)
