@@ -13,6 +13,7 @@ import argparse
 import base64
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -116,7 +117,9 @@ def lit_running(model: Path, port: int, max_batch: int) -> subprocess.Popen[byte
     """Start LitServe and wait until it answers."""
     script = Path(__file__).parent / "measuring" / "lit.py"
     words = [sys.executable, str(script), str(model), str(port), str(max_batch)]
-    process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+    )
     connection = Client(argparse.Namespace(host="127.0.0.1", port=port))  # type: ignore[arg-type]
     for _ in range(600):
         try:
@@ -189,7 +192,7 @@ def measure(root: Path, wishes: argparse.Namespace) -> None:
         one = asked(target, "/predict", photo, 1, wishes.seconds / 3)
         many = asked(target, "/predict", photo, wishes.connections, wishes.seconds)
         row("LitServe, no gallery", one, many, reference, None)
-        process.terminate()
+        os.killpg(process.pid, signal.SIGKILL)  # its workers too
         process.wait()
     for rows in wishes.gallery:
         place = make(root, root / "model", rows)

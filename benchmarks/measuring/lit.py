@@ -1,7 +1,5 @@
 """LitServe around a Cairn model, same decoding and batches: ``lit.py MODEL PORT BATCH``."""
 
-from __future__ import annotations
-
 import base64
 import sys
 from pathlib import Path
@@ -9,6 +7,7 @@ from typing import Any
 
 import litserve
 import numpy as np
+from fastapi import Request
 
 from cairn.runtime import load_runtime
 from cairn.serve.photographs import preparer
@@ -24,9 +23,10 @@ class Api(litserve.LitAPI):  # type: ignore[misc]
         self.runtime = load_runtime(Path(sys.argv[1]), device="cpu")
         self.make = preparer(self.runtime.preprocess, max_pixels=50_000_000, max_scans=64)
 
-    def decode_request(self, request: Any) -> Any:
-        """Return pixels."""
-        return self.make(base64.b64decode(request["content"]))
+    def decode_request(self, request: Request) -> Any:
+        """Return pixels; LitServe hands over the JSON of what it is told is a request."""
+        sent: Any = request
+        return self.make(base64.b64decode(sent["content"]))
 
     def batch(self, inputs: Any) -> Any:
         """Return a batch."""

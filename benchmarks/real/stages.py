@@ -32,6 +32,7 @@ from cairn.rerank import (
     QuerySide,
     code_landmarks,
     compose,
+    predictions_of,
 )
 from cairn.rerank.context import Inliers
 from cairn.rerank.expansion import augment_gallery
@@ -40,26 +41,24 @@ from cairn.rerank.local import LocalMatcher
 from cairn.runs import atomic_write
 from cairn.search import search
 from cairn.searchers import ExactSearcher
+from cairn.stack_tuning import Parts, Queries, Slot, Trials, said, stratified
+from cairn.stack_tuning.space import Stages
 from cairn.tables import EmbeddingTable
 
 ROOT = Path(__file__).parents[2]
 HITS, MATCHED, NEAR = 100, 5, 30
 
-Table = dict[str, Any]
-Stack = tuple[Table, ...]
+Options = Sequence[Stages]
 
 
-def grid(stage: str, **values: Sequence[Any]) -> list[Table]:
+def grid(stage: str, **values: Sequence[Any]) -> Options:
     """Return a stage with every combination of values."""
-    names = list(values)
-    return [
-        {"stage": stage, **dict(zip(names, one, strict=True))} for one in product(*values.values())
-    ]
+    return Slot.of(stage, values).options
 
 
-def rows_of(*stages: Sequence[Table]) -> list[Stack]:
-    """Return every way of taking one table of each stage."""
-    return list(product(*stages))
+def rows_of(*stages: Options) -> list[Stages]:
+    """Return every way of taking one option of each stage."""
+    return [tuple(stage for part in parts for stage in part) for parts in product(*stages)]
 
 
 FEW_PRODUCT = grid("head-product", num_hits=(3, 10), power=(4.0, 8.0), head_power=(4.0, 12.0))
@@ -78,11 +77,11 @@ ALPHA = grid("alpha-expansion", num=(1, 2, 3, 5, 10), alpha=(0.0, 1.0, 3.0))
 VERIFY = grid(
     "verify", num_hits=[MATCHED], least=(0, 6), most=(10, 20, 90), weight=(0.25, 0.5, 1.0)
 )
-FEW_VERIFY = [one for one in VERIFY if one["least"] and one["most"] < 90 and one["weight"] > 0.3]
+FEW_VERIFY = grid("verify", num_hits=[MATCHED], least=[6], most=(10, 20), weight=(0.5, 1.0))
 RECIPROCAL = grid("k-reciprocal", k1=(5, 10, 20), k2=(1, 3), weight=(0.3, 0.6, 0.8))
 LOG_QUERY = grid("query-penalty", top=(3, 10), weight=(2.0, 4.0, 8.0, 16.0))
 
-ROWS: dict[str, list[Stack]] = {
+ROWS: dict[str, list[Stages]] = {
     "S6 penalty": rows_of(
         grid("penalty", min_n=(2, 3), ramp=("from-min", "from-zero"), strength=(0.3, 0.5, 1.0))
     ),
@@ -133,24 +132,22 @@ class World:
     query_ids: list[str]
     truth: dict[str, list[str]]
 
-    def answers(self, stack: Stack, queries: Int64) -> dict[str, tuple[str, float]]:
-        """Return what a stack says of some of the queries."""
-        found = Neighbors(self.found.indices[queries], self.found.similarities[queries])
-        votes = compose(stack).votes(found, self.context.take(queries))
-        first = zip(queries.tolist(), votes.landmarks[:, 0].tolist(), strict=True)
-        scores = votes.scores[:, 0].tolist()
-        return {
-            self.query_ids[query]: (self.names[code], score)
-            for (query, code), score in zip(first, scores, strict=True)
-        }
+    def queries(self, rows: Int64) -> Queries:
+        """Return some of the queries, for trials."""
+        found = Neighbors(self.found.indices[rows], self.found.similarities[rows])
+        ids = [self.query_ids[row] for row in rows]
+        return Queries.of(found, self.context.take(rows), ids, self.of(rows), self.names)
 
-    def gap(self, stack: Stack, queries: Int64) -> float:
-        """Return GAP on some of the queries."""
-        return global_average_precision(self.answers(stack, queries), self.of(queries))
+    def answers(self, stages: Stages, rows: Int64) -> dict[str, tuple[str, float]]:
+        """Return what stages say of some of the queries."""
+        found = Neighbors(self.found.indices[rows], self.found.similarities[rows])
+        votes = compose(stages).votes(found, self.context.take(rows))
+        said = predictions_of(votes, [self.query_ids[row] for row in rows], self.names)
+        return {one.image_id: (one.landmark_id, one.confidence) for one in said if one.landmark_id}
 
-    def of(self, queries: Int64) -> dict[str, list[str]]:
+    def of(self, rows: Int64) -> dict[str, list[str]]:
         """Return the truth of some of the queries."""
-        return {self.query_ids[query]: self.truth[self.query_ids[query]] for query in queries}
+        return {self.query_ids[row]: self.truth[self.query_ids[row]] for row in rows}
 
 
 def main() -> None:
@@ -176,14 +173,15 @@ def compare(row: str, folder: Path, seed: int, only: Sequence[str] | None) -> No
     )
     counts = cache(partial(counts_in, folder, gallery, queries))
     world = world_of(gallery, bank.vectors, queries, lambda q, row: int(counts()[q, row]))
-    choose, judge = halves(world, seed)
+    is_known = np.asarray([bool(world.truth[image]) for image in world.query_ids])
+    choose, judge = stratified(is_known, 2, np.random.default_rng(seed))
     plain = world.answers((), judge)
     before = global_average_precision(plain, world.of(judge))
     print(f"\n{row}: GAP {before:.3f}, accuracy {top1_accuracy(plain, world.of(judge)):.3f}\n")
     print("| stages | accuracy | GAP | gain in GAP (95 % interval) | relative | values chosen |")
     print("|---|---|---|---|---|---|")
-    for name, stacks in everything(world, gallery, bank.vectors, queries, only):
-        best_world, best = max(stacks, key=lambda one: one[0].gap(one[1], choose))
+    for name, worlds in everything(world, gallery, bank.vectors, queries, only):
+        best_world, best = chosen(worlds, choose)
         answers = best_world.answers(best, judge)
         report = evaluate(answers, world.of(judge), before=plain, seed=seed)
         change = report.change["gap"]
@@ -195,13 +193,27 @@ def compare(row: str, folder: Path, seed: int, only: Sequence[str] | None) -> No
         )
 
 
+def chosen(worlds: Sequence[tuple[World, Sequence[Stages]]], rows: Int64) -> tuple[World, Stages]:
+    """Return the world and the stages of the highest GAP on some of the queries, the first such."""
+    best: tuple[float, World, Stages] | None = None
+    for world, stacks in worlds:
+        queries = world.queries(rows)
+        trials = Trials(queries, Parts.of(queries, folds=0))
+        for stages in stacks:
+            value = float(trials.gaps(stages)[0])
+            if best is None or value > best[0]:
+                best = value, world, stages
+    assert best is not None
+    return best[1:]
+
+
 def everything(
     world: World,
     gallery: EmbeddingTable,
     bank: Float32,
     queries: EmbeddingTable,
     only: Sequence[str] | None,
-) -> Iterator[tuple[str, list[tuple[World, Stack]]]]:
+) -> Iterator[tuple[str, list[tuple[World, Sequence[Stages]]]]]:
     """Yield names with the ways to be compared on the choosing half."""
 
     def wanted(name: str) -> bool:
@@ -209,7 +221,7 @@ def everything(
 
     for name, stacks in ROWS.items():
         if wanted(name):
-            yield name, [(world, stack) for stack in stacks]
+            yield name, [(world, stacks)]
     if not wanted(AUGMENTED):
         return
     exact = ExactSearcher(gallery.vectors).search
@@ -220,9 +232,8 @@ def everything(
             gallery.vectors, exact, num=num, alpha=alpha, landmarks=codes if own else None
         )
         made.append(world_of(replace(gallery, vectors=vectors), bank, queries))
-    yield AUGMENTED, [(one, ()) for one in made]
-    both = rows_of(DENSE, QUERY)
-    yield f"{AUGMENTED}, dense, query", [(one, stack) for one in made for stack in both]
+    yield AUGMENTED, [(one, [()]) for one in made]
+    yield f"{AUGMENTED}, dense, query", [(one, rows_of(DENSE, QUERY)) for one in made]
 
 
 def world_of(
@@ -253,15 +264,6 @@ def world_of(
     return World(found, context, names, queries.image_ids, truth)
 
 
-def halves(world: World, seed: int) -> tuple[Int64, Int64]:
-    """Return two halves of the queries, with as many non-landmarks in each."""
-    rng = np.random.default_rng(seed)
-    is_known = np.asarray([bool(world.truth[image]) for image in world.query_ids])
-    parts = [rng.permutation(np.flatnonzero(is_known == known)) for known in (True, False)]
-    first, second = (np.sort(np.concatenate([part[at::2] for part in parts])) for at in (0, 1))
-    return first, second
-
-
 def counts_in(folder: Path, gallery: EmbeddingTable, queries: EmbeddingTable) -> Int64:
     """Return (Q, G) inliers of each query with its first hits; they are counted once and kept."""
     path = folder.parent / "inliers.npy"
@@ -277,15 +279,6 @@ def counts_in(folder: Path, gallery: EmbeddingTable, queries: EmbeddingTable) ->
     with atomic_write(path) as temporary, temporary.open("wb") as handle:
         np.save(handle, counts)
     return counts
-
-
-def said(stack: Stack) -> str:
-    """Return a stack in few words."""
-    parts = []
-    for table in stack:
-        values = [f"{key} {value}" for key, value in table.items() if key != "stage"]
-        parts.append(" ".join([table["stage"], *values]))
-    return "; ".join(parts) or "num, alpha and landmarks of the gallery"
 
 
 if __name__ == "__main__":

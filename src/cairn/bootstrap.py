@@ -12,7 +12,7 @@ Legend of shapes: Q queries, B resamples, S statistics, R runs.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -167,6 +167,41 @@ def intervals(values: Float64, samples: Float64, *, level: float = LEVEL) -> lis
         else:
             found.append(Interval(float(value)))
     return found
+
+
+def chance_of_difference(differences: Float64) -> float:
+    """Return the two-sided p value of paired differences: how readily resamples cross 0.
+
+    Twice the smaller share of resamples on either side of 0, a resample at 0 being on both (the
+    level at which the percentile interval just reaches 0; Efron and Tibshirani 1993, ch. 15), with
+    one further resample counted on each side, so that it is never below 2 / (B + 1).
+
+    Args:
+        differences: (B,) of :func:`bootstrap`; NaN is left out. With none left it is 1.
+    """
+    known = differences[~np.isnan(differences)]
+    if not len(known):
+        return 1.0
+    less = min(int((known <= 0).sum()), int((known >= 0).sum()))
+    return min(1.0, 2 * (less + 1) / (len(known) + 1))
+
+
+def holm(chances: Sequence[float]) -> list[float]:
+    """Return p values corrected for their number (Holm 1979), in the order given.
+
+    Those at or below a level are jointly significant at it: the chance of even one false discovery
+    among all of them is at most that level, whatever depends on what.
+
+    Args:
+        chances: p values in [0, 1].
+    """
+    count = len(chances)
+    corrected = [0.0] * count
+    highest = 0.0
+    for place, row in enumerate(sorted(range(count), key=lambda one: chances[one])):
+        highest = max(highest, min(1.0, (count - place) * chances[row]))
+        corrected[row] = highest
+    return corrected
 
 
 def _members(strata: Int64) -> list[Int64]:

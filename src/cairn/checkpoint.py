@@ -18,11 +18,12 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from cairn.config import ModelConfig
+from cairn.domain import Float32
 from cairn.errors import CairnError
 from cairn.exported import is_export, read_export
 from cairn.joint import is_joint, member_folders, read_joint
 from cairn.model import Embedder, assemble
-from cairn.runs import atomic_folder, write_json
+from cairn.runs import atomic_folder, read_json, write_json
 from cairn.weights import MODEL_FORMAT
 from cairn.weights import read_config as read_config
 
@@ -78,6 +79,29 @@ def load_model(folder: Path) -> tuple[Embedder, ModelConfig]:
             todo="copy the model folder again; all its files belong together",
         ) from None
     return model.eval(), config
+
+
+def read_head(folder: Path) -> tuple[dict[str, Float32], list[str]] | None:
+    """Return the state of the head in a model folder and the landmarks of its rows, if it has one.
+
+    ``weight`` is (L, D), or (L, K, D) for K centres; a head of products has ``bias``. Rows beyond
+    the landmarks are the class of non-landmarks.
+
+    Raises:
+        CairnError: The head cannot be read, or lacks its landmarks.
+    """
+    path = folder / "head.safetensors"
+    if not path.is_file():
+        return None
+    try:
+        state = {name: values.float().numpy() for name, values in load_file(path).items()}
+    except (OSError, SafetensorError) as error:
+        raise CairnError(
+            f"cannot load the head: {str(error).partition(chr(10))[0]}",
+            where=path,
+            todo="copy the model folder again; all its files belong together",
+        ) from None
+    return state, [str(one) for one in read_json(folder / "landmarks.json")]
 
 
 def model_fingerprint(folder: Path) -> str:

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from cairn.ahead import threaded_map
@@ -230,6 +231,18 @@ def _preparer(runtime: Runtime) -> Callable[[Source], Float32 | str]:
             return error.reason
 
     return prepare
+
+
+def pixels_of(source: Source) -> Path | NDArray[np.uint8]:
+    """Return a photograph as matchers of local features take it: a file, or (H, W, 3) RGB bytes.
+
+    Raises:
+        UnreadableImage: It cannot be read.
+    """
+    if isinstance(source, Path):
+        return source
+    picture = as_decoded(source) if isinstance(source, Image.Image) else decode(source)
+    return np.asarray(picture)
 
 
 def as_decoded(image: Image.Image) -> Image.Image:

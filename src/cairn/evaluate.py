@@ -15,7 +15,7 @@ Legend of shapes: Q queries, S statistics, B resamples, Z size bins.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -27,7 +27,7 @@ from cairn.errors import CairnError
 from cairn.metrics import SIZE_BINS
 from cairn.scores import BIN_SCORES, SCORES, Report, Retrieval, SizeBin
 
-__all__ = ["Report", "Retrieval", "SizeBin", "evaluate"]
+__all__ = ["Report", "Resampled", "Retrieval", "SizeBin", "evaluate", "resample"]
 
 Float64 = NDArray[np.float64]
 Int64 = NDArray[np.int64]
@@ -86,6 +86,60 @@ def evaluate(
     change = intervals(values[:width] - values[width:], samples[:, :width] - samples[:, width:])
     named = {name: one for name, one in zip(SCORES, change, strict=False) if one is not None}
     return replace(report, before=told, change=named)
+
+
+@dataclass(frozen=True, eq=False)
+class Resampled:
+    """What several prediction sets measure on the same queries, and on the same resamples of them.
+
+    Args:
+        reports: R of them, each with intervals of its own.
+        rankings: R of them.
+        names: S names of the columns: :data:`SCORES`, then ``<score>/<size>`` of each bin.
+        values: (R, S) on the queries as they are; NaN where undefined.
+        samples: (B, R, S) on resamples: differences between rows of one are paired.
+    """
+
+    reports: tuple[Report, ...]
+    rankings: tuple[metrics.Ranking, ...]
+    names: tuple[str, ...]
+    values: Float64
+    samples: Float64
+
+
+def resample(
+    runs: Sequence[Mapping[str, tuple[str, float] | None]],
+    truth: Mapping[str, Collection[str]],
+    *,
+    gallery_counts: Mapping[str, int] | None = None,
+    num_resamples: int = NUM_RESAMPLES,
+    seed: int = 0,
+) -> Resampled:
+    """Return what several prediction sets measure, for paired comparisons.
+
+    Args:
+        runs: Query id -> (landmark id, score) of each; missing or None is a blank.
+        truth: Query id -> landmark ids; empty for a non-landmark.
+        gallery_counts: Landmark id -> gallery photographs; gives the scores by size.
+        num_resamples: B.
+        seed: Of the resamples.
+
+    Raises:
+        CairnError: As :func:`cairn.metrics.rank`.
+    """
+    rankings = [metrics.rank(one, truth) for one in runs]
+    bins = _bins(rankings[0].image_ids, truth, gallery_counts)
+    sets = [_Measured(one, bins, _precisions(one, None)) for one in rankings]
+    values = np.stack([one.measure(None) for one in sets])
+    shape = (num_resamples, *values.shape)
+    samples = _samples(sets, num_resamples, seed) if num_resamples else np.empty(shape)
+    samples = samples.reshape(shape)
+    reports = tuple(
+        _report(one, values[row], samples[:, row], truth, gallery_counts)
+        for row, one in enumerate(sets)
+    )
+    by_size = (f"{score}/{size}" for score in BIN_SCORES for size, _ in SIZE_BINS)
+    return Resampled(reports, tuple(rankings), (*SCORES, *by_size), values, samples)
 
 
 class _Measured:

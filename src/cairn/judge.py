@@ -6,9 +6,17 @@ Legend of shapes: Q queries, K neighbours.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-from cairn.calibration import NUM_NEIGHBORS, Calibration, Verdict, verdicts
+from cairn.calibration import (
+    NUM_NEIGHBORS,
+    Calibration,
+    Features,
+    Verdict,
+    verdicts,
+    verdicts_on,
+)
 from cairn.domain import Neighbors
 from cairn.errors import CairnError
 from cairn.gallery import Gallery
@@ -32,7 +40,12 @@ class Judge:
 
     @classmethod
     def of(
-        cls, gallery: Gallery, *, use_penalty: bool = True, search: str = "exact"
+        cls,
+        gallery: Gallery,
+        *,
+        use_penalty: bool = True,
+        search: str = "exact",
+        stages: Mapping[str, Any] | None = None,
     ) -> Judge | None:
         """Return the judge that the gallery's calibration makes; None where it has no fresh one.
 
@@ -42,11 +55,12 @@ class Judge:
             gallery: What recognizes.
             use_penalty: Whether its penalty comes off the similarities.
             search: ``"exact"`` or ``"approximate"``.
+            stages: What happens after the search, as ``Stack.basis`` says it.
         """
         if not has_calibrations(gallery):
             return None
         try:
-            found = calibration_of(gallery, use_penalty=use_penalty, search=search)
+            found = calibration_of(gallery, use_penalty=use_penalty, search=search, stages=stages)
         except CairnError as error:
             say(f"warning: no verdict known or unknown: {error.what}; {error.todo}")
             return None
@@ -62,3 +76,7 @@ class Judge:
         first = slice(self.num_neighbors)
         seen = Neighbors(neighbors.indices[:, first], neighbors.similarities[:, first])
         return verdicts(self.calibration, seen, self._landmark_ids, sizes=self._sizes)
+
+    def verdicts_on(self, features: Features) -> list[Verdict]:
+        """Return one verdict a query, of what is known of answers that stages gave."""
+        return verdicts_on(self.calibration, features)

@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cairn.errors import CairnError
+from cairn.known_share import unknown_weight
 
 Float64 = NDArray[np.float64]
 Bool = NDArray[np.bool_]
@@ -137,6 +138,7 @@ def global_average_precision(
     truth: Mapping[ImageId, Collection[LandmarkId]],
     *,
     ignore_unlabelled: bool = False,
+    known_share: float | None = None,
 ) -> float:
     """Return GAP (micro-AP), (1/M) sum_i P(i) rel(i), in [0, 1].
 
@@ -148,14 +150,17 @@ def global_average_precision(
         predictions: ``{image_id: (landmark_id, score)}``; a missing image or None is a blank.
         truth: ``{image_id: landmark ids}`` for every query; an empty collection is a non-landmark.
         ignore_unlabelled: Drop the non-landmarks first, giving the Met dataset's GAP-.
+        known_share: Score as if this share of the queries showed a landmark
+            (:mod:`cairn.known_share`); None takes the queries as they are.
 
     Raises:
-        CairnError: As :func:`rank`.
+        CairnError: As :func:`rank`, or as :func:`cairn.known_share.unknown_weight`.
     """
     ranking = rank(predictions, truth)
+    weight = unknown_weight(ranking.labelled, known_share)
     if ignore_unlabelled:
         ranking = ranking.among(ranking.labelled)
-    return gap(ranking)
+    return gap(ranking, unknown_weight=weight)
 
 
 def top1_accuracy(
@@ -232,26 +237,33 @@ def average_precisions(
     return np.asarray(values, dtype=np.float64)
 
 
-def gap(ranking: Ranking, weights: Int64 | None = None) -> float:
-    """Return the GAP of a judged ranking; ``weights`` as for :func:`gap_terms`."""
+def gap(ranking: Ranking, weights: Int64 | None = None, *, unknown_weight: float = 1.0) -> float:
+    """Return the GAP of a judged ranking; the arguments are those of :func:`gap_terms`."""
     labelled = ranking.labelled if weights is None else weights[ranking.labelled]
-    return float(gap_terms(ranking, weights).sum() / labelled.sum())
+    return float(gap_terms(ranking, weights, unknown_weight).sum() / labelled.sum())
 
 
-def gap_terms(ranking: Ranking, weights: Int64 | None = None) -> Float64:
+def gap_terms(
+    ranking: Ranking, weights: Int64 | None = None, unknown_weight: float = 1.0
+) -> Float64:
     """Return (Q,) what each query adds to M * GAP: P(i) where its prediction is right, else 0.
 
     Args:
         ranking: Of :func:`rank`.
         weights: (Q,) how often each query stands in a resample; copies of a query are ties, and
             take ranks one after the other. None counts each query once.
+        unknown_weight: How many ranks an answered non-landmark takes, for GAP at another share of
+            them (:func:`cairn.known_share.unknown_weight`); 0 leaves them out.
     """
     copies = np.ones(len(ranking.labelled), dtype=np.int64) if weights is None else weights
     ranked = copies[ranking.order]
     right = ranking.correct[ranking.order]
     mine = ranked[right]
     hits_before = np.cumsum(mine) - mine
-    places_before = np.cumsum(ranked)[right] - mine
+    places = ranked
+    if unknown_weight != 1.0:
+        places = np.where(ranking.labelled[ranking.order], ranked, ranked * unknown_weight)
+    places_before = np.cumsum(places)[right] - mine
     sums = np.zeros(len(mine))
     for copy in range(1, int(mine.max(initial=0)) + 1):
         precision = (hits_before + copy) / (places_before + copy)
@@ -284,7 +296,9 @@ def auroc(positive: Bool, scores: Float64, weights: Int64 | None = None) -> floa
     return auroc_of_levels(positive, np.unique(scores, return_inverse=True)[1], weights)
 
 
-def auroc_of_levels(positive: Bool, level: Int64, weights: Int64 | None = None) -> float | None:
+def auroc_of_levels(
+    positive: Bool, level: Int64, weights: Int64 | Float64 | None = None
+) -> float | None:
     """Return :func:`auroc` from ``level`` (Q,), each score's place among the distinct ones.
 
     The levels are the costly part, and the same in every resample.

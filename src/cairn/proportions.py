@@ -1,4 +1,4 @@
-"""Intervals of a proportion: Wilson's, and Clopper and Pearson's exact one.
+"""Intervals of a proportion, Wilson's and Clopper and Pearson's exact one; McNemar's test.
 
 Wilson's (1927) is close on average and does not collapse where all or none succeeded. Clopper and
 Pearson's (1934) never covers less than it says, at the price of being wider: for what is promised.
@@ -47,6 +47,24 @@ def clopper_pearson(num_hits: int, num_trials: int, *, level: float = LEVEL) -> 
     high = 1.0 if num_hits == num_trials else _highest(num_hits, num_trials, tail)
     share = num_hits / num_trials
     return Interval(share, min(low, share), max(high, share))
+
+
+def mcnemar(num_gained: int, num_lost: int) -> float:
+    """Return the exact two-sided p value of McNemar's test (1947) on paired yes-or-no outcomes.
+
+    Under no difference each query on which two runs differ is a fair coin.
+
+    Args:
+        num_gained: Queries right in the second run alone.
+        num_lost: Queries right in the first one alone.
+    """
+    count, few = num_gained + num_lost, min(num_gained, num_lost)
+    logs = np.array(
+        [math.lgamma(count + 1) - math.lgamma(i + 1) - math.lgamma(count - i + 1)
+         for i in range(few + 1)]
+    )  # fmt: skip
+    tail = float(np.exp(logs - count * math.log(2)).sum())
+    return min(1.0, 2 * tail)
 
 
 def _highest(num_hits: int, num_trials: int, tail: float) -> float:

@@ -1,31 +1,33 @@
-"""Photographs to answers: the most similar gallery image, less its penalty, names the landmark.
+"""Photographs to answers: the most similar gallery image, less its penalty, or stages upon it.
 
-The penalty of a gallery image comes off its similarity before the best is chosen (system page, S5
-and S6). Every answer carries the gallery images that spoke for it and, where the gallery keeps a
-fresh calibration, the chance that it is right and the verdict known or unknown.
+The penalty of a gallery image comes off its similarity before the best is chosen, or a recipe of
+stages says what becomes of the nearest images; ``cairn.answering`` does either, on vectors.
 
-Legend of shapes: Q queries, G gallery rows, K neighbours, D dimensions.
+Legend of shapes: Q queries, D dimensions.
 """
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import numpy as np
-
-from cairn.domain import Evidence, Float32, Prediction
-from cairn.embed import BATCH_SIZE, Source, embed, encode_all
+from cairn.answering import Answering
+from cairn.domain import Float32, Prediction
+from cairn.embed import BATCH_SIZE, UNREADABLE_NAME, Source, embed, encode_all, pixels_of
 from cairn.errors import CairnError
 from cairn.gallery import Gallery
-from cairn.gallery.indexes import searcher_of
-from cairn.judge import Judge
 from cairn.manifest import Manifest
+from cairn.progress import say, track
 from cairn.runtime import Runtime, load_runtime
-from cairn.searchers import Searcher
+from cairn.stacks import Stages
 from cairn.stand_in import require_model_of, require_stand_in
 from cairn.tables import EmbeddingTable, require_same_model
+
+if TYPE_CHECKING:
+    from cairn.rerank.local import Photograph
 
 TOP = 5
 """Gallery images shown as evidence of an answer."""
@@ -51,10 +53,12 @@ def recognize_table(
     top: int = TOP,
     use_penalty: bool = True,
     search: str = "exact",
+    stages: Stages | None = None,
 ) -> list[Prediction]:
     """Return one prediction for each query, in order.
 
-    The confidence is the best of similarity less penalty over all gallery images, in float64.
+    The confidence is the best of similarity less penalty over all gallery images, in float64; with
+    stages it is their score.
 
     Args:
         queries: Embeddings by the gallery's model; their landmarks are not looked at.
@@ -62,24 +66,17 @@ def recognize_table(
         top: Gallery images to show as evidence, fewer where the gallery is smaller.
         use_penalty: Take the gallery's penalty off, where it has one.
         search: ``"exact"``; or ``"approximate"``, through the index of ``cairn gallery tune``.
+        stages: A recipe (docs/rerank.md), composed or its file. It says everything: the penalty
+            comes off by its stage ``penalty`` alone. Stages may look at all queries together.
 
     Raises:
-        CairnError: The queries are of another model, ``top`` is less than 1, or the index that is
-            wanted is missing, stale or damaged.
+        CairnError: The queries are of another model, ``top`` is less than 1, the index that is
+            wanted is missing, stale or damaged, or the gallery lacks what a stage needs.
     """
     _check_top(top)
     require_same_model(queries, gallery.table, where=f"the queries and {gallery.location}")
-    searcher = searcher_of(gallery, search, use_penalty=use_penalty)
-    judge = Judge.of(gallery, use_penalty=use_penalty, search=search)
-    return _predict(
-        queries.vectors,
-        queries.image_ids,
-        gallery,
-        searcher,
-        judge,
-        top=top,
-        use_penalty=use_penalty,
-    )
+    ways = Answering.of(gallery, use_penalty=use_penalty, search=search, stages=stages)
+    return ways.predictions(queries.vectors, queries.image_ids, queries.paths, top=top)
 
 
 def recognize_manifest(
@@ -90,6 +87,7 @@ def recognize_manifest(
     top: int = TOP,
     use_penalty: bool = True,
     search: str = "exact",
+    stages: Stages | None = None,
     batch_size: int = BATCH_SIZE,
     backend: str = "auto",
     device: str = "auto",
@@ -107,6 +105,7 @@ def recognize_manifest(
         top: See ``recognize_table``, as for ``use_penalty`` and ``search``.
         use_penalty: See ``top``.
         search: See ``top``.
+        stages: See ``top``.
         batch_size: See ``cairn.embed.embed``, as for the rest.
         backend: See ``batch_size``.
         device: See ``batch_size``.
@@ -125,7 +124,11 @@ def recognize_manifest(
             where=manifest.root,
             todo="give the rows to be recognized that role",
         )
-    searcher = searcher_of(gallery, search, use_penalty=use_penalty)  # before any work
+    ways = Answering.of(  # before any work
+        gallery, use_penalty=use_penalty, search=search, stages=stages
+    )
+    for name in ways.stack.pipeline.transductive if ways.stack else ():
+        say(f"note: stage {name!r} looks at all {len(queries)} queries together")
     if model_dir is not None:
         require_stand_in(Path(model_dir), gallery.table.fingerprint, gallery.location)
     embed(
@@ -140,12 +143,14 @@ def recognize_manifest(
     table = EmbeddingTable.read(embeddings_dir)
     if model_dir is None:
         require_same_model(table, gallery.table, where=f"the queries and {gallery.location}")
-    judge = Judge.of(gallery, use_penalty=use_penalty, search=search)
-    made = _predict(
-        table.vectors, table.image_ids, gallery, searcher, judge, top=top, use_penalty=use_penalty
-    )
+    made = ways.predictions(table.vectors, table.image_ids, table.paths, top=top)
     by_id = {prediction.image_id: prediction for prediction in made}
-    missing = {image_id: "unreadable" for image_id in queries.image_ids if image_id not in by_id}
+    missing = _reasons(embeddings_dir / UNREADABLE_NAME)
+    missing = {
+        image_id: missing.get(image_id, "unreadable")
+        for image_id in queries.image_ids
+        if image_id not in by_id
+    }
     return Answers(
         [by_id.get(name) or Prediction(name, None, 0.0) for name in queries.image_ids], missing
     )
@@ -160,10 +165,13 @@ class Recognizer:
         top: Gallery images to show as evidence.
         use_penalty: Take the gallery's penalty off, where it has one.
         search: See ``recognize_table``.
+        stages: See ``recognize_table``; here, photographs are answered one by one, so that stages
+            which look at a whole batch are refused.
 
     Raises:
-        CairnError: The runtime is of another model than the gallery, or the index that is wanted
-            is missing, stale or damaged.
+        CairnError: The runtime is of another model than the gallery, the index that is wanted is
+            missing, stale or damaged, the gallery lacks what a stage needs, or a stage needs the
+            whole batch.
     """
 
     def __init__(
@@ -174,15 +182,17 @@ class Recognizer:
         top: int = TOP,
         use_penalty: bool = True,
         search: str = "exact",
+        stages: Stages | None = None,
     ) -> None:
         require_model_of(
             gallery.location, gallery.table.fingerprint, runtime.fingerprint, runtime.stands_for
         )
         _check_top(top)
-        self.gallery, self.runtime = gallery, runtime
-        self.top, self.use_penalty = top, use_penalty
-        self.searcher = searcher_of(gallery, search, use_penalty=use_penalty)
-        self.judge = Judge.of(gallery, use_penalty=use_penalty, search=search)
+        self.ways = Answering.of(
+            gallery, use_penalty=use_penalty, search=search, stages=stages, online=True
+        )
+        self.gallery, self.runtime, self.top = self.ways.gallery, runtime, top
+        self.searcher, self.judge = self.ways.searcher, self.ways.judge
 
     @classmethod
     def load(
@@ -192,6 +202,7 @@ class Recognizer:
         top: int = TOP,
         use_penalty: bool = True,
         search: str = "exact",
+        stages: Stages | None = None,
         backend: str = "auto",
         device: str = "auto",
         model_dir: Path | None = None,
@@ -200,23 +211,24 @@ class Recognizer:
 
         Args:
             gallery_folder: The gallery.
-            top: See the class, as for ``use_penalty`` and ``search``.
+            top: See the class, as for ``use_penalty``, ``search`` and ``stages``.
             use_penalty: See ``top``.
             search: See ``top``.
+            stages: See ``top``.
             backend: See ``cairn.runtime.load_runtime``, as for ``device``.
             device: See ``backend``.
             model_dir: An export to embed by, in place of the gallery's own model.
 
         Raises:
             CairnError: The folder is no gallery, the backend or device cannot be had, or the export
-                may not stand in for the gallery's model.
+                may not stand in for the gallery's model; or as the class.
         """
         gallery = Gallery.load(gallery_folder, penalty=use_penalty)
         if model_dir is not None:
             require_stand_in(Path(model_dir), gallery.table.fingerprint, gallery.location)
         model_dir = gallery.model_dir if model_dir is None else Path(model_dir)
         runtime = load_runtime(model_dir, backend=backend, device=device)
-        return cls(gallery, runtime, top=top, use_penalty=use_penalty, search=search)
+        return cls(gallery, runtime, top=top, use_penalty=use_penalty, search=search, stages=stages)
 
     def __call__(self, image: Source | str, *, image_id: str | None = None) -> Prediction:
         """Return the answer to one photograph: a path, the bytes of a file, or a Pillow image.
@@ -257,30 +269,36 @@ class Recognizer:
             image_ids = [_name(source, row, len(sources)) for row, source in enumerate(sources)]
         if len(image_ids) != len(sources):
             raise CairnError(f"{len(sources)} photographs and {len(image_ids)} ids")
-        encoded = encode_all(self.runtime, sources, batch_size=batch_size, workers=workers)
+        shown = track(sources, "recognize") if len(sources) > batch_size else sources
+        encoded = encode_all(self.runtime, shown, batch_size=batch_size, workers=workers)
         names = [image_ids[row] for row in encoded.rows]
-        predictions = self.answers(encoded.vectors, names)
+        photographs = None
+        if self.ways.looks_at_photographs:
+            photographs = [pixels_of(sources[row]) for row in encoded.rows]
+        predictions = self.answers(encoded.vectors, names, photographs)
         return Answers(predictions, {image_ids[row]: why for row, why in encoded.unreadable})
 
     def answers(
-        self, vectors_QD: Float32, image_ids: Sequence[str], *, top: int | None = None
+        self,
+        vectors_QD: Float32,
+        image_ids: Sequence[str],
+        photographs: Sequence[Photograph | str] | None = None,
+        *,
+        top: int | None = None,
     ) -> list[Prediction]:
         """Return the answers to photographs that are embedded already, in order.
 
         Args:
             vectors_QD: (Q, D) unit vectors by the gallery's model.
             image_ids: Q ids.
+            photographs: Q files or arrays of pixels, where a stage matches them.
             top: Gallery images to show as evidence; by default those of this recognizer.
+
+        Raises:
+            CairnError: A stage matches photographs, and they are missing or unreadable.
         """
-        return _predict(
-            vectors_QD,
-            image_ids,
-            self.gallery,
-            self.searcher,
-            self.judge,
-            top=self.top if top is None else top,
-            use_penalty=self.use_penalty,
-        )
+        top = self.top if top is None else top
+        return self.ways.predictions(vectors_QD, image_ids, photographs, top=top)
 
 
 def _check_top(top: int) -> None:
@@ -294,51 +312,7 @@ def _name(source: Source, row: int, count: int) -> str:
     return "image" if count == 1 else f"image {row + 1}"
 
 
-def _predict(
-    vectors_QD: Float32,
-    image_ids: Sequence[str],
-    gallery: Gallery,
-    searcher: Searcher,
-    judge: Judge | None,
-    *,
-    top: int,
-    use_penalty: bool,
-) -> list[Prediction]:
-    table = gallery.table
-    if not image_ids:
-        return []
-    penalty = gallery.penalty if use_penalty else None
-    found = searcher.search(
-        vectors_QD, min(max(top, judge.num_neighbors if judge else 0), len(table))
-    )
-    verdicts = judge.verdicts(found) if judge else [None] * len(image_ids)
-    shown_QK = found.indices[:, :top]
-    predictions = []
-    for image_id, query_D, rows_K, verdict in zip(
-        image_ids, vectors_QD, shown_QK, verdicts, strict=True
-    ):
-        similarities = table.vectors[rows_K].astype(np.float64) @ query_D.astype(np.float64)
-        evidence = tuple(
-            Evidence(
-                table.image_ids[row],
-                table.landmark_ids[row],
-                table.paths[row],
-                float(similarity),
-                0.0 if penalty is None else float(penalty.penalty[row]),
-                **gallery.about(row),
-            )
-            for row, similarity in zip(rows_K.tolist(), similarities, strict=True)
-        )
-        best = evidence[0]
-        predictions.append(
-            Prediction(
-                image_id,
-                best.landmark_id,
-                best.score,
-                evidence,
-                gallery.landmark(best.landmark_id),
-                None if verdict is None else verdict.probability,
-                None if verdict is None else verdict.is_known,
-            )
-        )
-    return predictions
+def _reasons(path: Path) -> dict[str, str]:
+    """Return why images could not be embedded, by id."""
+    with path.open(encoding="utf-8", newline="") as file:
+        return {row["image_id"]: row["reason"] for row in csv.DictReader(file)}

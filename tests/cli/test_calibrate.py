@@ -19,6 +19,7 @@ from cairn.gallery import Gallery
 from cairn.gallery.calibrations import calibration_of
 from cairn.manifest import Manifest
 from cairn.model import build
+from cairn.submission import read_submission
 
 CONFIG = ModelConfig(
     backbone="resnext_small",
@@ -73,6 +74,44 @@ def test_it_prints_keeps_and_draws(gallery: Path, pictures: Manifest, tmp_path: 
     assert value["predictions"][0]["is_known"] in (True, False)
     answers = ("recognize", gallery, manifest, "-o", tmp_path / "s.csv", "--backend", "torch")
     assert 0 <= json.loads(call(*answers, "--json"))["num_known"] <= 27
+
+
+def test_chances_for_another_share_and_a_submission_ranked_by_them(
+    gallery: Path, pictures: Manifest, tmp_path: Path
+) -> None:
+    manifest = pictures.root / "manifest.parquet"
+    ranked = ("recognize", gallery, manifest, "--rank-by", "chance", "--backend", "torch")
+    with pytest.raises(CairnError, match="has no calibration"):
+        call(*ranked, "-o", tmp_path / "early.csv")
+    with pytest.raises(CairnError, match="one number"):
+        call("recognize", gallery, pictures.select("query").paths[0], "--rank-by", "chance")
+    assert not list(tmp_path.glob("early*"))
+    wishes = ("--false-accept", "0.2", "--backend", "torch")
+    with pytest.raises(CairnError, match="between 0 and 1"):
+        call("calibrate", gallery, manifest, *wishes, "--known-share", "2")
+    assert not (gallery / "work").exists()
+    text = call("calibrate", gallery, manifest, *wishes, "--known-share", "0.02")
+    assert "chances are for 2 % known queries in service" in text
+    kept = calibration_of(Gallery.load(gallery))
+    assert kept.judged.known_share == 0.02
+    call(*ranked, "-o", tmp_path / "chances.csv")
+    call(*ranked[:3], "-o", tmp_path / "plain.csv", "--backend", "torch")
+    chances, plain = (read_submission(tmp_path / name) for name in ("chances.csv", "plain.csv"))
+    assert chances.keys() == plain.keys()
+    told = [one[1] for one in chances.values() if one is not None]
+    assert all(0 < one < 1 for one in told)
+    assert [one and one[0] for one in chances.values()] == [
+        one and one[0] for one in plain.values()
+    ]
+    photo = next(str(path) for path in pictures.select("query").paths)
+    call("recognize", gallery, photo, "--rank-by", "chance", "-o", tmp_path / "one.csv")
+    value = json.loads(call("recognize", gallery, photo, "--backend", "torch", "--json"))
+    (alone,) = read_submission(tmp_path / "one.csv").values()
+    assert alone is not None
+    assert alone[1] == pytest.approx(value["predictions"][0]["probability"], abs=1e-5)
+    photos = next(iter(Gallery.load(gallery).table.image_ids))
+    said = CliRunner().invoke(app, ["gallery", "remove", str(gallery), photos]).stderr
+    assert f"make it anew: cairn calibrate {gallery} MANIFEST" in said
 
 
 def test_what_cannot_be_told_is_refused_before_any_photograph_is_read(

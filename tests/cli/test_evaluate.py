@@ -9,8 +9,10 @@ import typer
 from typer.testing import CliRunner
 
 from cairn.cli.evaluate import evaluate
+from cairn.domain import Prediction
 from cairn.errors import CairnError
 from cairn.manifest import Manifest
+from cairn.predictions import write_predictions
 
 SUBMISSION = "id,landmarks\na,\nb,0 0.01\nc,1 10.0\nd,150 15.0\n"
 SOLUTION = (
@@ -27,8 +29,10 @@ def run(tmp_path: Path) -> Run:
     app = typer.Typer()
     app.command()(evaluate)
 
-    def call(*options: str, solution: str = "solution.csv") -> str:
-        files = [str(tmp_path / "submission.csv"), str(tmp_path / solution)]
+    def call(
+        *options: str, solution: str = "solution.csv", submission: str = "submission.csv"
+    ) -> str:
+        files = [str(tmp_path / submission), str(tmp_path / solution)]
         result = CliRunner().invoke(app, [*files, *options])
         if result.exception is not None and not isinstance(result.exception, SystemExit):
             raise result.exception
@@ -103,6 +107,22 @@ def test_a_manifest_without_known_queries_is_named(run: Run, tmp_path: Path) -> 
         run(solution=path.name)
     assert caught.value.where == str(path)
     assert "landmark_id" in caught.value.todo
+
+
+def test_answers_with_verdicts_give_the_calibration_s_decision(run: Run, tmp_path: Path) -> None:
+    said = [
+        Prediction("b", "0", 0.01, probability=0.1, is_known=False),
+        Prediction("c", "1", 10.0, probability=0.8, is_known=True),
+        Prediction("d", "150", 15.0, probability=0.6, is_known=True),
+        Prediction("a", None, 0.0),
+    ]
+    write_predictions(tmp_path / "answers.parquet", said)
+    out = tmp_path / "evaluation"
+    value = json.loads(run("--json", "-o", str(out), submission="answers.parquet"))
+    assert value["gap"] == pytest.approx(1 / 6)
+    decision = json.loads((out / "report.json").read_text(encoding="utf-8"))["decision"]
+    assert (decision["source"], decision["threshold"]) == ("calibration", 0.6)
+    assert (decision["accepted_right"], decision["accepted_unknown"]) == (1, 1)
 
 
 def test_a_taken_folder_is_told_before_the_work(run: Run, tmp_path: Path) -> None:

@@ -185,6 +185,7 @@ def test_recognize_takes_folders_and_fails_only_where_nothing_can_be_read(
     assert json.loads(result.stdout) == {
         "predictions": [],
         "unreadable": {str(broken): "not an image"},
+        "stages": None,
     }
     assert not out.exists()
     result = call("recognize", world / "gallery", tmp_path, ok=False)

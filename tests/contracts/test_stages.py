@@ -21,6 +21,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "demote": {"most": 1},
     "penalty": {"min_n": 1, "max_n": 4},
     "head-sum": {"num_hits": 20},
+    "chance": {"intercept": -2.0, "margin_weight": 3.0, "size_weight": 0.5, "bank_weight": 2.0},
 }
 """Where the defaults would do little to the few made hits."""
 

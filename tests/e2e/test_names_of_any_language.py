@@ -105,8 +105,8 @@ def test_the_whole_path(
     assert len(answer["evidence"]) == 3
     assert Recognizer.load("图库", backend="torch")(photo).landmark_id == answer["landmark_id"]
 
-    asked = cairn("recognize", "图库", "名单.parquet", "-o", "答案.csv", *words)
-    plain = cairn("recognize", "图库", "名单.parquet", "-o", "原.csv", "--no-penalty", *words)
+    asked = cairn("recognize", "图库", "名单.parquet", "-o", "答案.csv", *words[:4])
+    plain = cairn("recognize", "图库", "名单.parquet", "-o", "原.csv", "--no-penalty", *words[:4])
     assert (asked["penalized"], plain["penalized"]) == (True, False)
     answers = read_submission(Path("答案.csv"))
     queries = made["roles"]["query"]

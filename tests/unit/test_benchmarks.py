@@ -38,6 +38,10 @@ SMALL = {
         *("--gallery", "500", "--queries", "1", "5", "--k", "30", "--dimension", "16"),
         *("--repeats", "1"),
     ],
+    "tune.py": [
+        *("--gallery", "500", "--queries", "60", "--dimension", "16", "--k", "20"),
+        *("--folds", "2", "--sample", "3"),
+    ],
     "train.py": ["--side", "32", "--batch", "4", "--steps", "1", "--rounds", "1"],
 }
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy.stats import norm
 
 from cairn.bootstrap import (
     Float64,
@@ -9,6 +10,8 @@ from cairn.bootstrap import (
     Interval,
     bootstrap,
     bootstrap_runs,
+    chance_of_difference,
+    holm,
     intervals,
     mean_over_runs,
 )
@@ -144,3 +147,26 @@ def test_one_run_doubts_the_queries_alone_and_absent_runs_are_left_out() -> None
     means = mean_over_runs(np.array([[1.0, np.nan], [2.0, np.nan], [np.nan, np.nan]]))
     assert means[0] == 1.5
     assert np.isnan(means[1])
+
+
+def test_holm_by_hand() -> None:
+    assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
+    assert holm([0.6, 0.7]) == [1.0, 1.0]
+    assert holm([]) == []
+
+
+def test_the_chance_of_a_difference_counts_both_tails() -> None:
+    differences = np.concatenate([np.full(95, 1.0), np.full(4, -1.0), [np.nan]])
+    assert chance_of_difference(differences) == pytest.approx(2 * 5 / 100)
+    assert chance_of_difference(-differences) == pytest.approx(2 * 5 / 100)
+    assert chance_of_difference(np.zeros(10)) == 1.0
+    assert chance_of_difference(np.empty(0)) == 1.0
+    assert chance_of_difference(np.ones(999)) == pytest.approx(2 / 1000)
+
+
+def test_the_chance_of_a_difference_is_about_that_of_a_normal_test() -> None:
+    rng = np.random.default_rng(4)
+    values = rng.normal(0.2, 1.0, 100)
+    drawn = rng.choice(values, (20_000, 100)).mean(axis=1)
+    z = values.mean() / values.std() * 10
+    assert chance_of_difference(drawn) == pytest.approx(2 * norm.sf(abs(z)), abs=0.02)

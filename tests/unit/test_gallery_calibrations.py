@@ -30,6 +30,7 @@ from cairn.gallery.calibrations import (
     keep_calibration,
     require_fresh,
 )
+from cairn.gallery.stale import tell_if_stale
 from cairn.model import build
 from cairn.tables import EmbeddingTable
 
@@ -170,6 +171,38 @@ def test_another_penalty_refuses_it(model: Path, place: Path) -> None:
     keep_penalty(place, of_none(model, "n", 40, 4), min_n=1, strength=0.5)
     with pytest.raises(CairnError, match="another setting of the penalty"):
         calibration_of(Gallery.load(place))
+
+
+def test_a_change_tells_that_it_is_stale_now(
+    model: Path, place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def told() -> str:
+        capsys.readouterr()
+        tell_if_stale(place, Gallery.load(place).content_key)
+        return capsys.readouterr().err
+
+    mend = f"make it anew: cairn calibrate {place} MANIFEST"
+    assert not told()  # there is none
+    calibrated(model, place)
+    assert not told()
+    rename_landmark(place, "l1", "Tower")
+    assert not told()
+    merge_landmarks(place, "l1", into="l2")
+    assert "because of the gallery's labels" in (said := told())
+    assert mend in said
+    rollback(place, 3)
+    assert not told()
+    remove_images(place, image_ids=["g0"])
+    assert "because of the gallery's images, the gallery's labels" in told()
+    calibrated(model, place)
+    assert not told()
+    keep_penalty(place, of_none(model, "n", 40, 4), min_n=1, strength=0.5)
+    assert "because of the penalty" in told()
+    calibrated(model, place, use_penalty=False)
+    assert not told()  # it serves where the penalty is left out
+    for file in place.rglob("calibrations/*/*.json"):
+        file.write_text("{}", encoding="utf-8")
+    assert not told()  # damaged before the change
 
 
 def test_search_and_stages_are_part_of_it(model: Path, place: Path) -> None:

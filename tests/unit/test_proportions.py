@@ -3,7 +3,7 @@
 import pytest
 from scipy.stats import binomtest
 
-from cairn.proportions import clopper_pearson, wilson
+from cairn.proportions import clopper_pearson, mcnemar, wilson
 
 
 def test_wilson_intervals() -> None:
@@ -33,3 +33,10 @@ def test_clopper_pearson_is_scipys(hits: int, trials: int, level: float) -> None
     ours = clopper_pearson(hits, trials, level=level)
     theirs = binomtest(hits, trials).proportion_ci(level, method="exact")
     assert (ours.low, ours.high) == pytest.approx((theirs.low, theirs.high), rel=1e-9)
+
+
+@pytest.mark.parametrize(("gained", "lost"), [(0, 0), (5, 0), (12, 3), (40, 41), (900, 1000)])
+def test_mcnemar_against_scipy(gained: int, lost: int) -> None:
+    total = gained + lost
+    wanted = binomtest(gained, total).pvalue if total else 1.0
+    assert mcnemar(gained, lost) == pytest.approx(wanted)

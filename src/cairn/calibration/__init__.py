@@ -6,9 +6,16 @@ from cairn.calibration.calibration import (
     Calibration,
     Judged,
     calibrate,
+    weights_at,
 )
 from cairn.calibration.curves import Logistic
-from cairn.calibration.features import NUM_NEIGHBORS, Features, features_of
+from cairn.calibration.doubt import intervals_of
+from cairn.calibration.features import (
+    NUM_NEIGHBORS,
+    Features,
+    features_of,
+    features_of_votes,
+)
 from cairn.calibration.fitting import METHODS, Chance, Fitted, fit
 from cairn.calibration.open_set import OpenSetCurve, false_positive_rate
 from cairn.calibration.reliability import (
@@ -27,7 +34,7 @@ from cairn.calibration.threshold import (
     require_unknown,
     threshold_for,
 )
-from cairn.calibration.verdict import Verdict, verdicts
+from cairn.calibration.verdict import Verdict, rank_by_chance, verdicts, verdicts_on
 
 __all__ = [
     "FALSE_ACCEPT_RATE",
@@ -50,10 +57,13 @@ __all__ = [
     "calibration_error",
     "false_positive_rate",
     "features_of",
+    "features_of_votes",
     "figures",
     "fit",
+    "intervals_of",
     "log_loss",
     "num_needed",
+    "rank_by_chance",
     "reliability_bins",
     "report",
     "require_enough",
@@ -61,4 +71,6 @@ __all__ = [
     "table",
     "threshold_for",
     "verdicts",
+    "verdicts_on",
+    "weights_at",
 ]

@@ -11,6 +11,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +22,15 @@ from cairn.calibration.features import Features
 from cairn.calibration.fitting import Chance, fit
 from cairn.calibration.threshold import By, Threshold, require_unknown, threshold_for
 from cairn.errors import CairnError
+from cairn.known_share import unknown_weight
 from cairn.runs import read_json, write_json
 
 Float64 = NDArray[np.float64]
 Bool = NDArray[np.bool_]
 
 FORMAT = 1
+
+_COLUMNS = ("scores", "probabilities", "known", "right")
 
 FALSE_ACCEPT_RATE = 0.01
 """The share of unknown pictures that may pass as known, where nothing else is said."""
@@ -74,12 +78,15 @@ class Judged:
         probabilities: (Q,) chances of being right, by fits that have not seen the query.
         known: (Q,) whether the gallery has the query's landmark.
         right: (Q,) whether the answer names it.
+        known_share: The share of known queries that the chances are for, in (0, 1); None for the
+            validation's own.
     """
 
     scores: Float64
     probabilities: Float64
     known: Bool
     right: Bool
+    known_share: float | None = None
 
     def __post_init__(self) -> None:
         if (
@@ -97,6 +104,11 @@ class Judged:
     def num_unknown(self) -> int:
         """Queries that show no landmark of the gallery."""
         return int((~self.known).sum())
+
+    @cached_property
+    def weights(self) -> Float64 | None:
+        """(Q,) how much each query counts at the share of known ones, 1 on average; None for 1."""
+        return weights_at(self.known, self.known_share)
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,7 +134,8 @@ class Calibration:
     def probability(self, features: Features) -> Float64:
         """Return (Q,) chances in [0, 1] that the answers are right.
 
-        They hold for queries of the validation's kind, with as large a share of unknown ones.
+        They hold for queries of the validation's kind, with as large a share of known ones as
+        there was, or as ``judged.known_share`` says.
         """
         return self.chance(features)
 
@@ -176,12 +189,13 @@ class Calibration:
 
     def to_json(self) -> dict[str, Any]:
         """Return a value for JSON."""
-        judged = {one.name: getattr(self.judged, one.name).tolist() for one in fields(Judged)}
+        judged = {name: getattr(self.judged, name).tolist() for name in _COLUMNS}
         return {
             "format": FORMAT,
             **asdict(self.basis),
             "false_accept_rate": self.false_accept_rate,
             "facts": dict(self.facts),
+            "known_share": self.judged.known_share,
             "num_queries": len(self.judged),
             "num_unknown": self.judged.num_unknown,
             "chance": self.chance.to_json(),
@@ -201,6 +215,7 @@ class Calibration:
                 np.asarray(judged["probabilities"], dtype=np.float64),
                 np.asarray(judged["known"], dtype=np.bool_),
                 np.asarray(judged["right"], dtype=np.bool_),
+                value.get("known_share"),  # files from before there was one have none
             ),
             Basis(**{one.name: value[one.name] for one in fields(Basis)}),
             float(value["false_accept_rate"]),
@@ -214,6 +229,7 @@ def calibrate(
     *,
     basis: Basis,
     false_accept_rate: float = FALSE_ACCEPT_RATE,
+    known_share: float | None = None,
     facts: Mapping[str, Any] | None = None,
     seed: int = 0,
 ) -> Calibration:
@@ -228,22 +244,60 @@ def calibrate(
             an unknown one.
         basis: What the calibration holds for.
         false_accept_rate: Of the threshold that will apply where none is asked for.
+        known_share: The share of known queries that is expected later, in (0, 1), where it is not
+            the validation's: chances are then fitted and judged for it (``weights_at``).
         facts: Where the queries are from, to be kept; the date is added.
         seed: Of the cross-validation.
 
     Raises:
-        CairnError: There are too few answers of a kind, or too few unknown queries for the rate.
+        CairnError: There are too few answers of a kind, or too few unknown queries for the rate; or
+            a share is out of range.
     """
     known = np.asarray([bool(one) for one in shown])
     require_unknown(int((~known).sum()), false_accept_rate)
     pairs = zip(features.landmark_ids, shown, strict=True)
     right = np.asarray([answer in one for answer, one in pairs])
-    fitted = fit(features, right, seed=seed)
+    fitted = fit(features, right, weights=weights_at(known, known_share), seed=seed)
     return Calibration(
         fitted.chance,
         fitted.losses,
-        Judged(features.scores, fitted.out_of_sample, known, right),
+        Judged(features.scores, fitted.out_of_sample, known, right, known_share),
         basis,
         false_accept_rate,
         {**(facts or {}), "time": dt.datetime.now(dt.UTC).isoformat(timespec="seconds")},
     )
+
+
+def weights_at(known: Bool, known_share: float | None) -> Float64 | None:
+    """Return (Q,) how much each validation query counts where another share is known.
+
+    Known queries and unknown ones look the same in service, there are only more of one kind (prior
+    shift: Saerens, Latinne and Decaestecker 2002). So with L known and U unknown queries each known
+    one counts ``share / (L / Q)``, each unknown one ``(1 - share) / (U / Q)``; the mean is 1. A fit
+    with these weights stays calibrated for wrong answers to known landmarks, too, which follow the
+    known share; correcting two-class chances afterwards mixes them with the unknown ones and was
+    worse on photographs (docs/log.md).
+
+    Args:
+        known: (Q,) whether the gallery has the query's landmark.
+        known_share: In (0, 1); None for as many as there are, and no weights.
+
+    Raises:
+        CairnError: The share is out of range, or there is no unknown query.
+    """
+    if known_share is None:
+        return None
+    if not 0 < known_share < 1:
+        raise CairnError(
+            "the share of known queries lies between 0 and 1",
+            where=f"known share {known_share:g}",
+            todo="give 0.02, say, where 2 of 100 photographs show a landmark of the gallery",
+        )
+    if not known.any():
+        raise CairnError(
+            "no query is of a landmark of the gallery, so nothing is known of right answers",
+            todo="add queries that show landmarks of the gallery",
+        )
+    weights = np.where(known, 1.0, unknown_weight(known, known_share))
+    scaled: Float64 = weights / weights.mean()
+    return scaled

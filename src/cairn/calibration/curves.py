@@ -58,6 +58,7 @@ class Logistic:
         *,
         rising: Collection[int] = (),
         ridge: float = RIDGE,
+        weights: Float64 | None = None,
     ) -> Logistic:
         """Return the curve of least penalised loss, by Newton's method with halved steps.
 
@@ -70,6 +71,8 @@ class Logistic:
             rising: Features with which the chance must not fall. One that would is left out, the
                 most falling first, and the rest fitted again.
             ridge: See above.
+            weights: (N,) above 0, how much each example counts; 1 by default. With a mean of 1 the
+                ridge keeps its force.
 
         Raises:
             CairnError: No example is right, or all are.
@@ -82,9 +85,10 @@ class Logistic:
         scales = np.where(scales > 1e-12, scales, 1.0)
         scaled = (features_NF - means) / scales
         kept = list(range(features_NF.shape[1]))
+        counts = np.ones(len(right)) if weights is None else weights
         while True:
             inputs = np.column_stack([scaled[:, kept], np.ones(len(scaled))])
-            found = _newton(inputs, right, ridge)
+            found = _newton(inputs, right, ridge, counts)
             falling = {one: w for one, w in zip(kept, found, strict=False) if one in rising}
             if not falling or min(falling.values()) >= 0:
                 break
@@ -160,7 +164,7 @@ class Isotonic:
         return np.interp(values, self.inputs, self.chances).astype(np.float64)
 
     @classmethod
-    def fit(cls, values: Float64, right: Bool) -> Isotonic:
+    def fit(cls, values: Float64, right: Bool, *, weights: Float64 | None = None) -> Isotonic:
         """Return the rising curve of least squares, which is also that of greatest likelihood.
 
         Pool adjacent violators (Ayer et al. 1955), equal values pooled first; each block keeps its
@@ -169,9 +173,12 @@ class Isotonic:
         Args:
             values: (N,) finite, N at least 1.
             right: (N,) what the chance is of.
+            weights: (N,) above 0, how much each example counts; 1 by default.
         """
-        levels, level_N, counts = np.unique(values, return_inverse=True, return_counts=True)
-        hits = np.bincount(level_N, weights=right)
+        levels, level_N = np.unique(values, return_inverse=True)
+        counted = np.ones(len(right)) if weights is None else weights
+        counts = np.bincount(level_N, weights=counted)
+        hits = np.bincount(level_N, weights=counted * right)
         blocks: list[list[float]] = []  # hits, count, first level, last level
         rows = zip(hits.tolist(), counts.tolist(), strict=True)
         for level, (hit, count) in enumerate(rows):
@@ -198,30 +205,34 @@ class Isotonic:
 
 
 def _is_above(one: Sequence[float], two: Sequence[float]) -> bool:
-    return one[0] * two[1] >= two[0] * one[1]  # hits and counts are whole: no rounding
+    return one[0] * two[1] >= two[0] * one[1]  # no rounding where hits and counts are whole
 
 
-def _newton(inputs: Float64, right: Bool | Float64, ridge: float) -> Float64:
+def _newton(
+    inputs: Float64, right: Bool | Float64, ridge: float, counts: Float64 | None = None
+) -> Float64:
     """Return coefficients and, last, the intercept; the last column of ``inputs`` is ones.
 
-    ``right`` may be soft: the chance that an example should have.
+    ``right`` may be soft: the chance that an example should have. ``counts`` say how much each
+    example counts; 1 by default.
     """
+    counts = np.ones(len(right)) if counts is None else counts
     penalty = np.full(inputs.shape[1], ridge)
     penalty[-1] = 0.0
     found = np.zeros(inputs.shape[1])
-    share = right.mean()
+    share = np.average(right, weights=counts)
     found[-1] = np.log(share / (1 - share))
 
     def loss(weights: Float64) -> float:
         logits = inputs @ weights
-        told = np.logaddexp(0.0, logits) - right * logits
+        told = counts * (np.logaddexp(0.0, logits) - right * logits)
         return float(told.sum() + 0.5 * (penalty * weights * weights).sum())
 
     now = loss(found)
     for _ in range(_STEPS):
         chances = 0.5 * (1.0 + np.tanh(0.5 * (inputs @ found)))
-        slope = inputs.T @ (chances - right) + penalty * found
-        curve = (inputs.T * (chances * (1 - chances))) @ inputs + np.diag(penalty + 1e-12)
+        slope = inputs.T @ (counts * (chances - right)) + penalty * found
+        curve = (inputs.T * (counts * chances * (1 - chances))) @ inputs + np.diag(penalty + 1e-12)
         step = np.linalg.solve(curve, slope)
         size = 1.0
         while (then := loss(found - size * step)) > now and size > 1e-9:

@@ -38,9 +38,11 @@ class Features:
 
     Args:
         landmark_ids: The landmark answered, one a query.
-        scores: (Q,) float64 similarity less penalty of the best gallery image.
-        margins: (Q,) score less that of the best image of another landmark; where none of the K
-            neighbours shows another, less that of the last one, which is the least it can be.
+        scores: (Q,) float64 similarity less penalty of the best gallery image; the score of the
+            answer where landmarks were voted for.
+        margins: (Q,) score less that of the best image of another landmark, or of the next vote;
+            where none of the K neighbours shows another, less that of the last one, which is the
+            least it can be.
         agreements: (Q,) how many of the first :data:`AGREEING` neighbours show the landmark
             answered, as a share of as many as could: a small landmark has fewer to agree.
         sizes: (Q,) gallery photographs of the landmark answered, at least 1.
@@ -95,25 +97,75 @@ def features_of(
     """
     if neighbors.k < 1 or (neighbors.indices[:, 0] < 0).any():
         raise CairnError("every query needs a neighbour", todo="leave unanswered queries out")
-    counted: Mapping[str, Any] = Counter(landmark_ids) if sizes is None else sizes
-    names = sorted(counted)
-    place = {name: code for code, name in enumerate(names)}
-    codes_G = np.asarray([place[one] for one in landmark_ids], dtype=np.int64)
-    is_there = neighbors.indices >= 0
-    codes_QK = np.where(is_there, codes_G[neighbors.indices], -1)
+    seen = _Seen.of(neighbors, landmark_ids, sizes)
     scores_QK = neighbors.similarities.astype(np.float64)
-    answer_Q = codes_QK[:, 0]
-    is_other = is_there & (codes_QK != answer_Q[:, None])
-    num_there_Q = is_there.sum(axis=1)
-    first_other_Q = np.where(is_other.any(axis=1), is_other.argmax(axis=1), num_there_Q - 1)
+    answer_Q = seen.codes_QK[:, 0]
+    is_other = seen.is_there_QK & (seen.codes_QK != answer_Q[:, None])
+    last_Q = seen.is_there_QK.sum(axis=1) - 1
+    first_other_Q = np.where(is_other.any(axis=1), is_other.argmax(axis=1), last_Q)
     others_Q = scores_QK[np.arange(len(scores_QK)), first_other_Q]
-    agrees = (codes_QK == answer_Q[:, None])[:, :AGREEING] & is_there[:, :AGREEING]
-    sizes_Q = np.asarray([counted[names[code]] for code in answer_Q.tolist()], dtype=np.int64)
-    most_Q = np.minimum(np.minimum(num_there_Q, AGREEING), sizes_Q)
-    return Features(
-        tuple(names[code] for code in answer_Q.tolist()),
-        scores_QK[:, 0],
-        scores_QK[:, 0] - others_Q,
-        agrees.sum(axis=1) / most_Q,
-        sizes_Q,
-    )
+    return seen.features(answer_Q, scores_QK[:, 0], others_Q)
+
+
+def features_of_votes(
+    neighbors: Neighbors,
+    answers: Sequence[str],
+    scores: Float64,
+    others: Float64,
+    landmark_ids: Sequence[str],
+    sizes: Mapping[str, int] | None = None,
+) -> Features:
+    """Return the features of answers that were voted for.
+
+    Args:
+        neighbors: (Q, K) hits in the order in which they voted.
+        answers: The landmark answered, one a query.
+        scores: (Q,) its score.
+        others: (Q,) the score of the landmark that comes next, or the most that it can be.
+        landmark_ids: One a gallery row.
+        sizes: Gallery photographs by landmark id; counted from ``landmark_ids`` by default.
+
+    Raises:
+        CairnError: An answer is no landmark of the gallery.
+    """
+    seen = _Seen.of(neighbors, landmark_ids, sizes)
+    strange = set(answers) - set(seen.names)
+    if strange:
+        raise CairnError(f"the gallery has no landmark {min(strange)!r}")
+    place = {name: code for code, name in enumerate(seen.names)}
+    answer_Q = np.asarray([place[one] for one in answers], dtype=np.int64)
+    return seen.features(answer_Q, scores.astype(np.float64), others.astype(np.float64))
+
+
+@dataclass(frozen=True, eq=False)
+class _Seen:
+    """The landmarks of neighbours."""
+
+    names: Sequence[str]
+    counts: Int64
+    codes_QK: Int64
+    is_there_QK: Bool
+
+    @classmethod
+    def of(
+        cls, neighbors: Neighbors, landmark_ids: Sequence[str], sizes: Mapping[str, int] | None
+    ) -> _Seen:
+        counted: Mapping[str, Any] = Counter(landmark_ids) if sizes is None else sizes
+        names = sorted(counted)
+        place = {name: code for code, name in enumerate(names)}
+        codes_G = np.asarray([place[one] for one in landmark_ids], dtype=np.int64)
+        is_there = neighbors.indices >= 0
+        counts = np.asarray([counted[name] for name in names], dtype=np.int64)
+        return cls(names, counts, np.where(is_there, codes_G[neighbors.indices], -1), is_there)
+
+    def features(self, answer_Q: Int64, scores_Q: Float64, others_Q: Float64) -> Features:
+        agrees = (self.codes_QK == answer_Q[:, None])[:, :AGREEING]
+        sizes_Q = self.counts[answer_Q]
+        most_Q = np.minimum(np.minimum(self.is_there_QK.sum(axis=1), AGREEING), sizes_Q)
+        return Features(
+            tuple(self.names[code] for code in answer_Q.tolist()),
+            scores_Q,
+            scores_Q - others_Q,
+            agrees.sum(axis=1) / most_Q,
+            sizes_Q,
+        )

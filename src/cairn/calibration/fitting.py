@@ -38,18 +38,21 @@ class Chance:
     """The chance that an answer is right, as a function of its features.
 
     It never falls with the score while margin, agreement and size stay; with methods ``score`` and
-    ``isotonic`` it knows the score alone. It stays within [1 / (N + 2), (N + 1) / (N + 2)]: N
-    queries can show no more certainty (Laplace's rule of succession).
+    ``isotonic`` it knows the score alone. Its odds stay within 1 / (N + 1) and N + 1: N queries can
+    show no more certainty (Laplace's rule of succession). Where unknown queries count r times as
+    much as known ones, r > 1, the bounds move with the odds: 1 / (r (N + 1)) and (N + 1) / r.
 
     Args:
         method: One of :data:`METHODS`.
         num_queries: N, the queries it was fitted on.
+        unknown_weight: r, at least 1.
         logistic: Of all methods but ``isotonic``.
         isotonic: Of the methods named so.
     """
 
     method: str
     num_queries: int
+    unknown_weight: float = 1.0
     logistic: Logistic | None = None
     isotonic: Isotonic | None = None
 
@@ -68,12 +71,15 @@ class Chance:
             values = self.logistic(columns[:, [_SCORE]] if self.method == "score" else columns)
         if self.isotonic is not None:
             values = self.isotonic(values)
-        least = 1 / (self.num_queries + 2)
-        return np.clip(values, least, 1 - least)
+        least = 1 / (self.unknown_weight * (self.num_queries + 1) + 1)
+        most = 1 - 1 / ((self.num_queries + 1) / self.unknown_weight + 1)
+        return np.clip(values, min(least, most), most)
 
     @classmethod
-    def fit(cls, features: Features, right: Bool, method: str) -> Chance:
-        """Return the chance fitted by one method.
+    def fit(
+        cls, features: Features, right: Bool, method: str, weights: Float64 | None = None
+    ) -> Chance:
+        """Return the chance fitted by one method; ``weights`` as for ``fit``.
 
         Raises:
             CairnError: The method is unknown, or no answer is right, or all are.
@@ -82,16 +88,21 @@ class Chance:
         if method != "isotonic":
             is_alone = method == "score"
             columns = features.matrix[:, [_SCORE]] if is_alone else features.matrix
-            logistic = Logistic.fit(columns, right, rising=(0,) if is_alone else _RISING)
+            rising = (0,) if is_alone else _RISING
+            logistic = Logistic.fit(columns, right, rising=rising, weights=weights)
             values = logistic(columns)
-        isotonic = Isotonic.fit(values, right) if method.endswith("isotonic") else None
-        return cls(method, len(features), logistic, isotonic)
+        isotonic = None
+        if method.endswith("isotonic"):
+            isotonic = Isotonic.fit(values, right, weights=weights)
+        heavier = 1.0 if weights is None else float(weights.max() / weights[right].mean())
+        return cls(method, len(features), max(1.0, heavier), logistic, isotonic)
 
     def to_json(self) -> dict[str, Any]:
         """Return a value for JSON."""
         return {
             "method": self.method,
             "num_queries": self.num_queries,
+            "unknown_weight": self.unknown_weight,
             "logistic": None if self.logistic is None else self.logistic.to_json(),
             "isotonic": None if self.isotonic is None else self.isotonic.to_json(),
         }
@@ -103,6 +114,7 @@ class Chance:
         return cls(
             value["method"],
             int(value["num_queries"]),
+            float(value.get("unknown_weight", 1.0)),  # files of before have none
             logistic and Logistic.from_json(logistic),
             isotonic and Isotonic.from_json(isotonic),
         )
@@ -124,13 +136,23 @@ class Fitted:
     out_of_sample: Float64
 
 
-def fit(features: Features, right: Bool, *, seed: int = 0, num_folds: int = NUM_FOLDS) -> Fitted:
+def fit(
+    features: Features,
+    right: Bool,
+    *,
+    weights: Float64 | None = None,
+    seed: int = 0,
+    num_folds: int = NUM_FOLDS,
+) -> Fitted:
     """Return the chance of being right, fitted and chosen on validation answers.
 
     Args:
         features: Of Q answers to photographs that the model has not learned from and that are not
             in the gallery, unknown ones among them in the share that is expected later.
         right: (Q,) whether each was right; an answer to an unknown picture is not.
+        weights: (Q,) above 0 with a mean of 1: how much each query counts, where the share of
+            unknown ones is to be another. The least expected loss under other shares is the least
+            loss with such weights (Shimodaira 2000). None counts all alike.
         seed: Of the folds.
         num_folds: Of the cross-validation, over right and wrong answers alike.
 
@@ -149,11 +171,11 @@ def fit(features: Features, right: Bool, *, seed: int = 0, num_folds: int = NUM_
     rng = np.random.default_rng(seed)
     told = np.zeros(len(features))
     for inside, outside in _folds(right, num_folds, rng):
-        part = features.take(inside)
-        method = _best(_losses(part, right[inside], num_folds, rng))
-        told[outside] = Chance.fit(part, right[inside], method)(features.take(outside))
-    losses = _losses(features, right, num_folds, rng)
-    return Fitted(Chance.fit(features, right, _best(losses)), losses, told)
+        part, counts = features.take(inside), None if weights is None else weights[inside]
+        method = _best(_losses(part, right[inside], counts, num_folds, rng))
+        told[outside] = Chance.fit(part, right[inside], method, counts)(features.take(outside))
+    losses = _losses(features, right, weights, num_folds, rng)
+    return Fitted(Chance.fit(features, right, _best(losses), weights), losses, told)
 
 
 def _best(losses: Mapping[str, float]) -> str:
@@ -161,14 +183,19 @@ def _best(losses: Mapping[str, float]) -> str:
 
 
 def _losses(
-    features: Features, right: Bool, num_folds: int, rng: np.random.Generator
+    features: Features,
+    right: Bool,
+    weights: Float64 | None,
+    num_folds: int,
+    rng: np.random.Generator,
 ) -> dict[str, float]:
     told = {method: np.zeros(len(features)) for method in METHODS}
     for inside, outside in _folds(right, num_folds, rng):
         part, rest = features.take(inside), features.take(outside)
+        counts = None if weights is None else weights[inside]
         for method, chances in told.items():
-            chances[outside] = Chance.fit(part, right[inside], method)(rest)
-    return {method: log_loss(chances, right) for method, chances in told.items()}
+            chances[outside] = Chance.fit(part, right[inside], method, counts)(rest)
+    return {method: log_loss(chances, right, weights) for method, chances in told.items()}
 
 
 def _folds(right: Bool, num_folds: int, rng: np.random.Generator) -> Iterator[tuple[Bool, Bool]]:

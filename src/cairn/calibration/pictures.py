@@ -22,7 +22,7 @@ _LEAST_RATE = 1e-4
 
 def draw_reliability(path: Path, judged: Judged) -> None:
     """Draw what was said against what came, by bins of equal mass, and below how often."""
-    bins = reliability_bins(judged.probabilities, judged.right)
+    bins = reliability_bins(judged.probabilities, judged.right, weights=judged.weights)
     figure = _figure(5.4, 6.4)
     curve, below = figure.subplots(2, 1, sharex=True, height_ratios=(4, 1))
     said = np.asarray([one.probability for one in bins])

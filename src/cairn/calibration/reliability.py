@@ -35,7 +35,9 @@ class Bin:
         high: The highest.
         num_queries: How many.
         probability: Their mean chance: what was said.
-        right: The share that was right: what came, with Wilson's 95 % interval.
+        right: The share that was right: what came, with Wilson's 95 % interval, of as many trials
+            as the weights are worth.
+        weight: What the queries count together; their number where all count alike.
     """
 
     low: float
@@ -43,6 +45,7 @@ class Bin:
     num_queries: int
     probability: float
     right: Interval
+    weight: float
 
     def to_json(self) -> dict[str, Any]:
         """Return the numbers by name."""
@@ -55,6 +58,7 @@ def reliability_bins(
     *,
     num_bins: int = NUM_BINS,
     binning: Binning = "mass",
+    weights: Float64 | None = None,
 ) -> list[Bin]:
     """Return the bins of a reliability diagram, lowest chances first; empty bins are left out.
 
@@ -67,6 +71,8 @@ def reliability_bins(
         right: (Q,) whether what had that chance came.
         num_bins: B.
         binning: See above.
+        weights: (Q,) above 0, how much each query counts; 1 by default. Bins of equal mass have
+            about as much weight each.
 
     Raises:
         CairnError: There is no query, a chance is outside [0, 1], or ``num_bins`` is below 1.
@@ -76,23 +82,28 @@ def reliability_bins(
         raise CairnError("bins must be at least 1", where=num_bins)
     order = np.argsort(probabilities, kind="stable")
     chances, hits = probabilities[order], right[order]
+    counts = np.ones(len(order)) if weights is None else weights[order]
     if binning == "mass":
-        cuts = np.ceil(np.arange(1, num_bins) * (len(chances) / num_bins)).astype(np.int64)
+        before = np.cumsum(counts)
+        wanted = np.arange(1, num_bins) * (before[-1] / num_bins)
+        cuts = np.searchsorted(before, wanted * (1 - 1e-12)) + 1
         ends = np.searchsorted(chances, chances[np.maximum(cuts, 1) - 1], side="right")
     else:
         ends = np.searchsorted(chances, np.arange(1, num_bins) / num_bins, side="left")
     edges = np.unique(np.concatenate([[0], ends, [len(chances)]]))
     found = []
     for begin, end in zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True):
-        part = chances[begin:end]
-        share = float(hits[begin:end].mean())
+        part, count = chances[begin:end], counts[begin:end]
+        share = float(np.average(hits[begin:end], weights=count))
+        effective = float(count.sum() ** 2 / (count * count).sum())
         found.append(
             Bin(
                 float(part[0]),
                 float(part[-1]),
                 end - begin,
-                float(part.mean()),
-                wilson(share, end - begin),
+                float(np.average(part, weights=count)),
+                wilson(share, effective),
+                float(count.sum()),
             )
         )
     return found
@@ -105,24 +116,26 @@ def calibration_error(bins: Sequence[Bin]) -> float:
     chances crowd (Nguyen and O'Connor 2015). It is never 0 by luck alone: with Q queries in B bins
     even perfect chances have one of about sqrt(B / Q) * 0.4 at chances near 1/2.
     """
-    total = sum(one.num_queries for one in bins)
-    return sum(one.num_queries * abs(one.probability - one.right.value) for one in bins) / total
+    total = sum(one.weight for one in bins)
+    return sum(one.weight * abs(one.probability - one.right.value) for one in bins) / total
 
 
-def brier_score(probabilities: Float64, right: Bool) -> float:
+def brier_score(probabilities: Float64, right: Bool, weights: Float64 | None = None) -> float:
     """Return the mean squared difference of chance and outcome (Brier 1950), in [0, 1].
+
+    ``weights`` (Q,) above 0 say how much each query counts; 1 by default.
 
     Raises:
         CairnError: There is no query, or a chance is outside [0, 1].
     """
     _check(probabilities, right)
-    return float(np.mean((probabilities - right) ** 2))
+    return float(np.average((probabilities - right) ** 2, weights=weights))
 
 
-def log_loss(probabilities: Float64, right: Bool) -> float:
+def log_loss(probabilities: Float64, right: Bool, weights: Float64 | None = None) -> float:
     """Return the mean negative logarithm of the chance that was given to what came.
 
-    Infinite where something came that had no chance.
+    Infinite where something came that had no chance. ``weights`` as for ``brier_score``.
 
     Raises:
         CairnError: There is no query, or a chance is outside [0, 1].
@@ -130,7 +143,7 @@ def log_loss(probabilities: Float64, right: Bool) -> float:
     _check(probabilities, right)
     given = np.where(right, probabilities, 1 - probabilities)
     with np.errstate(divide="ignore"):
-        return float(-np.log(given).mean())
+        return float(-np.average(np.log(given), weights=weights))
 
 
 def _check(probabilities: Float64, right: Bool) -> None:

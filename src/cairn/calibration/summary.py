@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from cairn.bootstrap import Interval
 from cairn.calibration.calibration import Calibration, Judged
+from cairn.calibration.doubt import intervals_of
 from cairn.calibration.open_set import OpenSetCurve, false_positive_rate
 from cairn.calibration.reliability import (
     brier_score,
@@ -14,7 +17,7 @@ from cairn.calibration.reliability import (
     reliability_bins,
 )
 from cairn.calibration.threshold import By
-from cairn.metrics import auroc
+from cairn.metrics import auroc, auroc_of_levels
 
 
 def figures(judged: Judged) -> dict[str, float | None]:
@@ -25,19 +28,22 @@ def figures(judged: Judged) -> dict[str, float | None]:
     queries accepted where 95 % of the known ones are) part known from unknown, ``oscr`` is the area
     under correct classification against false positives, ``accuracy`` the share of the known
     queries answered rightly. ``oscr_chance`` is that area by chances, and ``auroc_right`` parts
-    right answers from all others by them.
+    right answers from all others by them. The first four and the last are at the share of known
+    queries that the chances are for; the others do not depend on it.
     """
-    chances, right = judged.probabilities, judged.right
+    chances, right, weights = judged.probabilities, judged.right, judged.weights
     curve = OpenSetCurve.of(judged.known, right, judged.scores)
     by_chance = OpenSetCurve.of(judged.known, right, chances)
     num_known = int(judged.known.sum())
     return {
-        "ece": calibration_error(reliability_bins(chances, right)),
-        "ece_width": calibration_error(reliability_bins(chances, right, binning="width")),
-        "brier": brier_score(chances, right),
-        "log_loss": log_loss(chances, right),
+        "ece": calibration_error(reliability_bins(chances, right, weights=weights)),
+        "ece_width": calibration_error(
+            reliability_bins(chances, right, binning="width", weights=weights)
+        ),
+        "brier": brier_score(chances, right, weights),
+        "log_loss": log_loss(chances, right, weights),
         "auroc": auroc(judged.known, judged.scores),
-        "auroc_right": auroc(right, chances),
+        "auroc_right": _auroc_right(judged),
         "fpr95": false_positive_rate(judged.known, judged.scores),
         "oscr": None if curve is None else curve.area,
         "oscr_chance": None if by_chance is None else by_chance.area,
@@ -48,14 +54,17 @@ def figures(judged: Judged) -> dict[str, float | None]:
 def report(calibration: Calibration) -> dict[str, Any]:
     """Return all that is told of a calibration, as JSON values."""
     judged = calibration.judged
-    bins = reliability_bins(judged.probabilities, judged.right)
+    bins = reliability_bins(judged.probabilities, judged.right, weights=judged.weights)
+    doubts = intervals_of(judged)
     return {
         "num_queries": len(judged),
         "num_known": len(judged) - judged.num_unknown,
         "num_unknown": judged.num_unknown,
         "method": calibration.chance.method,
         "losses": dict(calibration.losses),
+        "known_share": judged.known_share,
         **figures(judged),
+        "intervals": {name: one and [one.low, one.high] for name, one in doubts.items()},
         "threshold": calibration.threshold().to_json(),
         "threshold_on_score": calibration.threshold(by="score").to_json(),
         "reliability": [one.to_json() for one in bins],
@@ -65,6 +74,7 @@ def report(calibration: Calibration) -> dict[str, Any]:
 def table(calibration: Calibration) -> str:
     """Return the figures as aligned lines for a person."""
     judged, found = calibration.judged, figures(calibration.judged)
+    doubts = intervals_of(judged)
     names = {
         "ece": "ECE, bins of equal mass",
         "ece_width": "ECE, bins of equal width",
@@ -79,7 +89,15 @@ def table(calibration: Calibration) -> str:
     lines = [
         f"{len(judged)} queries, {judged.num_unknown} of them unknown to the gallery; "
         f"chances by {calibration.chance.method}, on queries they were not fitted on",
-        *(f"{title:<26}{found[name]:8.4f}" for name, title in names.items()),
+        *(
+            [f"chances are for {100 * judged.known_share:.4g} % known queries in service"]
+            if judged.known_share is not None
+            else []
+        ),
+        *(
+            f"{title:<26}{found[name]:8.4f}{_bounds(doubts.get(name))}"
+            for name, title in names.items()
+        ),
     ]
     kinds: tuple[By, ...] = ("chance", "score")
     for by in kinds:
@@ -91,6 +109,19 @@ def table(calibration: Calibration) -> str:
             f"{'  right answers accepted':<26}{_share(at.accepted_right)}",
         ]
     return "\n".join(lines)
+
+
+def _bounds(interval: Interval | None) -> str:
+    """Return a bootstrap interval in brackets, or nothing."""
+    if interval is None or interval.low is None:
+        return ""
+    return f"  [{interval.low:.4f}, {interval.high:.4f}]"
+
+
+def _auroc_right(judged: Judged) -> float | None:
+    """Return the chance that a right answer is surer than another, at the share of known ones."""
+    levels = np.unique(judged.probabilities, return_inverse=True)[1]
+    return auroc_of_levels(judged.right, levels, judged.weights)
 
 
 def _share(interval: Interval) -> str:

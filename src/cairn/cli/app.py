@@ -21,16 +21,18 @@ from cairn.cli import (
     penalize,
     publish,
     recognize,
+    report,
     reproduce,
     retrieval,
     serve,
     train,
+    tune,
 )
 
 _ORDER = (
-    "demo", "data", "inspect", "train", "model", "embed", "gallery", "penalize", "calibrate",
-    "recognize", "ensemble", "serve", "evaluate", "lint", "retrieval", "push", "pull", "attention",
-    "export",
+    "demo", "data", "inspect", "train", "model", "embed", "gallery", "penalize", "tune",
+    "calibrate", "recognize", "ensemble", "serve", "evaluate", "report", "lint", "retrieval",
+    "attention", "export", "push", "pull",
 )  # fmt: skip
 
 
@@ -66,6 +68,9 @@ app.add_typer(gallery.app, name="gallery")
 app.command("penalize", short_help="Discount gallery images that anything resembles.")(
     penalize.penalize
 )
+app.command("tune", short_help="Choose stages of re-ranking, and say what they are worth.")(
+    tune.tune
+)
 app.command("calibrate", short_help="Say how likely answers are right, and what is unknown.")(
     calibrate.calibrate
 )
@@ -75,6 +80,9 @@ app.command("recognize", short_help="Name the landmarks in photographs, with evi
 app.add_typer(ensemble.app, name="ensemble")
 app.command("serve", short_help="Answer photographs over HTTP; the gallery lives on.")(serve.serve)
 app.command("evaluate", short_help="Score answers, and write the report.")(evaluate.evaluate)
+app.command("report", short_help="Compare runs, with what is significant and what changed.")(
+    report.report
+)
 app.command("lint", short_help="List all that is wrong with a submission file.")(lint.lint)
 app.command("attention", short_help="Where a model looks, and what speaks for a match.")(
     attention.attention

@@ -23,6 +23,13 @@ def calibrate(
         float | None,
         typer.Option(help="Share of unknown pictures that may pass as known; 0.01 by default."),
     ] = None,
+    known_share: Annotated[
+        float | None,
+        typer.Option(
+            help="Share of photographs that will show a landmark of the gallery in service; as "
+            "among the validation's by default."
+        ),
+    ] = None,
     output: Annotated[
         Path | None,
         typer.Option("--output", "-o", help="Also write figures and pictures to a new folder."),
@@ -32,6 +39,9 @@ def calibrate(
         Literal["exact", "approximate"],
         typer.Option(help="approximate: through the index that `cairn gallery tune` keeps."),
     ] = "exact",
+    stages: Annotated[
+        Path | None, typer.Option(help="A recipe of stages (.toml) whose answers are judged.")
+    ] = None,
     backend: Backend = "auto",
     device: Device = "auto",
     workers: Workers = 0,
@@ -39,12 +49,15 @@ def calibrate(
 ) -> None:
     """Fit the chance of being right on validation queries, and keep it with the gallery.
 
-    Some queries must show no landmark of the gallery, in about the share that is expected later;
-    none may be among the gallery's photographs, the bank's, or those trained on.
+    Some queries must show no landmark of the gallery, in about the share that is expected later,
+    or in any if --known-share says what is expected; none may be among the gallery's photographs,
+    the bank's, or those trained on.
     """
     import shutil
 
-    from cairn.calibration import FALSE_ACCEPT_RATE, report, require_unknown, table
+    import numpy as np
+
+    from cairn.calibration import FALSE_ACCEPT_RATE, report, require_unknown, table, weights_at
     from cairn.embed import embed
     from cairn.errors import CairnError
     from cairn.gallery import Gallery
@@ -52,6 +65,7 @@ def calibrate(
     from cairn.manifest import Manifest
     from cairn.runs import require_absent
     from cairn.splitting.evaluation import verify_evaluation
+    from cairn.stacks import Stack
     from cairn.submission import solution_of
     from cairn.tables import EmbeddingTable
 
@@ -67,8 +81,13 @@ def calibrate(
             where=manifest,
             todo="give the validation photographs that role",
         )
+    stack = None
+    if stages is not None:
+        stack = Stack.read(loaded, stages, use_penalty=penalty, search=search, online=True)
     landmarks = set(loaded.table.landmark_ids)
-    require_unknown(sum(one not in landmarks for one in asked.landmark_ids), rate)  # before work
+    known = np.asarray([one in landmarks for one in asked.landmark_ids])
+    require_unknown(int((~known).sum()), rate)  # before work, as what follows
+    weights_at(known, known_share)
     leaks, _ = verify_evaluation(asked.image_ids, whole, gallery=Path(gallery))
     leaks.refuse_leaks(
         manifest,
@@ -83,7 +102,9 @@ def calibrate(
         solution_of(asked).truth,
         use_penalty=penalty,
         search=search,
+        stack=stack,
         false_accept_rate=rate,
+        known_share=known_share,
         facts={"manifest": asked.fingerprint, "num_unreadable": done.num_unreadable},
     )
     address = keep_calibration(loaded, made)
@@ -92,7 +113,13 @@ def calibrate(
     shutil.rmtree(work, ignore_errors=True)
     pictures = "" if output is None else f"\npictures: {output / 'reliability.png'}"
     emit(
-        {"gallery": gallery, "version": loaded.version, "calibration": address, **report(made)},
+        {
+            "gallery": gallery,
+            "version": loaded.version,
+            "calibration": address,
+            **(stack.recipe if stack else {"stages": None}),
+            **report(made),
+        },
         f"{table(made)}\nkept: {address}{pictures}",
         as_json=as_json,
     )

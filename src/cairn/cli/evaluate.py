@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,13 +10,17 @@ import typer
 from cairn.cli.output import Json, emit
 
 if TYPE_CHECKING:
-    from cairn.domain import Credit, Landmark
-    from cairn.manifest import Manifest
+    from cairn.domain import Credit, Landmark, Prediction
     from cairn.scores import Report
 
 
 def evaluate(
-    submission: Annotated[Path, typer.Argument(help="CSV id,landmarks: '<landmark> <score>'.")],
+    submission: Annotated[
+        Path,
+        typer.Argument(
+            help="CSV id,landmarks: '<landmark> <score>'; or answers of `recognize -o X.parquet`."
+        ),
+    ],
     solution: Annotated[Path, typer.Argument(help="CSV id,landmarks[,Usage], or a manifest.")],
     ignore_unlabelled: Annotated[
         bool, typer.Option("--ignore-unlabelled", help="Drop queries that show no landmark first.")
@@ -49,43 +52,36 @@ def evaluate(
     as_json: Json = False,
 ) -> None:
     """Score a submission: GAP, GAP without non-landmarks, top-1 accuracy, known/unknown AUROC."""
-    from cairn import submission as files
     from cairn.bootstrap import NUM_RESAMPLES
-    from cairn.errors import CairnError, nearest
+    from cairn.cli.solutions import examples_of, read_truth
     from cairn.evaluate import evaluate as score
+    from cairn.predictions import read_answers
     from cairn.runs import require_absent
     from cairn.splitting.evaluation import REFUSED, verify_evaluation
+    from cairn.submission import by_image
 
-    usages = ("all", "public", "private")
-    if usage not in usages:
-        raise CairnError(f"unknown usage {usage!r}", where="--usage", todo=nearest(usage, usages))
     if out is not None:
         require_absent(out)
     photographs: dict[str, str | Path] = {}
     landmarks: dict[str, Landmark] = {}
     credits: dict[str, Credit] = {}
-    manifest: Manifest | None = None
-    if solution.suffix.lower() in (".parquet", ".pq") or _is_manifest(solution):
-        from cairn.labels import Labels, credits_by_path
-        from cairn.manifest import Manifest
-
-        if usage != "all":
-            raise CairnError("a manifest has no Usage to select", where="--usage")
-        manifest = Manifest.read(solution)
-        try:
-            truth = files.solution_of(manifest)
-        except CairnError as error:
-            todo = "fill landmark_id of the query rows whose landmark is known"
-            raise CairnError(error.what, where=solution, todo=todo) from None
+    examples: dict[str, str | Path] = {}
+    truth, manifest = read_truth(solution, usage=usage)
+    if manifest is not None:
         queries = manifest.select("query")
         photographs = dict(zip(queries.image_ids, queries.paths, strict=True))
         if out is not None:
+            from cairn.labels import Labels, credits_by_path
+
             landmarks = dict(Labels.of(manifest.table).by_id)
+            examples = examples_of(manifest)
             credits = credits_by_path(queries.table, queries.paths)
-    else:
-        truth = files.read_solution(solution, usage=usage)  # type: ignore[arg-type]
-    answers = truth.keep(_answered(submission))
-    old = None if before is None else truth.keep(_answered(before))
+            shown = manifest.gallery()
+            credits |= credits_by_path(shown.table, shown.paths)
+    given = read_answers(submission)
+    answers = truth.keep(by_image(given))
+    earlier = None if before is None else read_answers(before)
+    old = None if earlier is None else truth.keep(by_image(earlier))
     answered = answers.keys() | (old or {}).keys()
     leaks, counts = verify_evaluation(answered, manifest, gallery=gallery, bank=bank)
     if not allow_leaks:
@@ -103,19 +99,20 @@ def evaluate(
         from cairn.report import write_report
         from cairn.runs import provenance
 
-        def told(given: dict[str, tuple[str, float]]) -> list[Prediction]:
-            blank = (None, 0.0)
+        def told(given: list[Prediction]) -> list[Prediction]:
+            by_id = {one.image_id: one for one in given}
             kept = (i for i, shown in truth.truth.items() if shown or not ignore_unlabelled)
-            return [Prediction(i, *given.get(i, blank)) for i in kept]
+            return [by_id.get(i) or Prediction(i, None, 0.0) for i in kept]
 
         write_report(
             out,
             report=report,
-            predictions=told(answers),
+            predictions=told(given),
             truth={i: s for i, s in truth.truth.items() if s or not ignore_unlabelled},
-            before=None if old is None else told(old),
+            before=None if earlier is None else told(earlier),
             query_paths=photographs,
             gallery_counts=counts,
+            gallery_examples=examples,
             landmarks=landmarks,
             credits=credits,
             facts={
@@ -137,21 +134,6 @@ def evaluate(
         value["variants"] = [one.to_json() for one in found]
         text += f"\n\n{other.table(found)}"
     emit(value, text + page, as_json=as_json)
-
-
-def _answered(path: Path) -> dict[str, tuple[str, float]]:
-    from cairn.submission import read_submission
-
-    return {i: answer for i, answer in read_submission(path).items() if answer is not None}
-
-
-def _is_manifest(path: Path) -> bool:
-    """Whether a CSV file has the columns of a manifest rather than of a solution."""
-    if not path.is_file():
-        return False
-    with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
-        columns = next(csv.reader(file), [])
-    return {"image_id", "role"} <= set(columns)
 
 
 def _signed(value: float) -> str:

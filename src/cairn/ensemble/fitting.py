@@ -23,7 +23,8 @@ from cairn.ensemble.ways import all_votes, fuse
 from cairn.ensemble.weights import fit_weights
 from cairn.errors import CairnError
 from cairn.gallery import Gallery
-from cairn.gallery.calibrations import basis_of, require_apart
+from cairn.gallery.calibrations import basis_of
+from cairn.gallery.validation import require_apart
 from cairn.manifest import Manifest
 from cairn.metrics import global_average_precision
 from cairn.progress import say

@@ -11,18 +11,18 @@ import hashlib
 import json
 import tempfile
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
 from cairn.calibration import (
     FALSE_ACCEPT_RATE,
     NUM_NEIGHBORS,
     Basis,
     Calibration,
+    Features,
     calibrate,
     features_of,
     require_unknown,
@@ -31,15 +31,35 @@ from cairn.domain import Float32
 from cairn.errors import CairnError
 from cairn.gallery.gallery import Gallery
 from cairn.gallery.indexes import searcher_of
-from cairn.gallery.penalties import read_bank
+from cairn.gallery.place import Place
+from cairn.gallery.validation import require_apart, tell_copies
 from cairn.gallery.versions import Version
 from cairn.progress import say
 from cairn.tables import EmbeddingTable, require_same_model
 
 FOLDER = "calibrations"
 
-_COPY = 0.99999  # cosine of two embeddings of one picture, decoded twice
-_SHOWN = 3
+
+class Answered(Protocol):
+    """Stages upon a gallery, as ``cairn.stacks.Stack``: what is known of their answers."""
+
+    @property
+    def basis(self) -> Mapping[str, Any]:
+        """What their calibration holds for, beside gallery and search."""
+        ...
+
+    @property
+    def uses_penalty(self) -> bool:
+        """Whether a stage takes the gallery's penalty off."""
+        ...
+
+    def features_of(self, vectors_QD: Float32, photographs: Sequence[str]) -> Features:
+        """Return the features of the answers to Q queries.
+
+        Raises:
+            CairnError: An answer hangs on the other queries, or a query has none.
+        """
+        ...
 
 
 def basis_of(
@@ -53,18 +73,72 @@ def basis_of(
     from cairn.index_folder import digest
 
     table = gallery.table
-    labels = hashlib.sha256()
-    for part in (table.image_ids, table.landmark_ids):
-        labels.update("\0".join(part).encode() + b"\1")
     penalty = gallery.penalty if use_penalty else None
     return Basis(
         table.fingerprint,
         gallery.content_key,
-        labels.hexdigest()[:32],
+        labels_digest(table.image_ids, table.landmark_ids),
         "" if penalty is None else digest(penalty.penalty),
         search,
         stages or {},
     )
+
+
+def labels_digest(image_ids: Sequence[str], landmark_ids: Sequence[str]) -> str:
+    """Return what the labels of a gallery's images are, in 32 hex digits."""
+    labels = hashlib.sha256()
+    for part in (image_ids, landmark_ids):
+        labels.update("\0".join(part).encode() + b"\1")
+    return labels.hexdigest()[:32]
+
+
+def tell_if_stale(version: Version) -> bool:
+    """Say on stderr that a gallery keeps calibrations, but none that holds for it now.
+
+    It is for the person who changes a gallery, and reads no vectors. Whether a calibration serves
+    is checked again when it is to be used (``calibration_of``).
+
+    Args:
+        version: The gallery's newest.
+
+    Returns:
+        Whether all calibrations are stale.
+    """
+    from cairn.index_folder import digest
+
+    place = version.place
+    kept = [file for folder in place.items(FOLDER) for file in place.items(folder.name)]
+    if not kept:
+        return False
+    note, ids = version.facts.penalty, version.column("image_id").to_pylist()
+    labels = labels_digest(ids, version.column("landmark_id").to_pylist())
+    penalties = {""}
+    if note is not None and place.has(name := note.file_name(version.content_key)):
+        from cairn.penalty import PenaltyTable
+
+        with place.local_file(name) as path:
+            penalties.add(digest(PenaltyTable.read_for(path, ids).penalty))
+    lost: list[str] = []
+    for file in sorted(kept, key=lambda one: one.modified, reverse=True):
+        try:
+            made = _read(place, file.name).basis
+        except CairnError:  # damaged: of no use, before as after
+            continue
+        now = replace(made, model=version.facts.fingerprint, content=version.content_key)
+        now = replace(now, landmarks=labels)
+        if made.penalty not in penalties:
+            now = replace(now, penalty="another")
+        differences = made.differences(now)
+        if not differences:
+            return False
+        lost = lost or differences
+    if not lost:
+        return False
+    say(
+        f"the calibration of {place} is stale now, because of {_listed(lost)}: answers will have "
+        f"no chance and no verdict; make it anew: cairn calibrate {place} MANIFEST"
+    )
+    return True
 
 
 def calibrate_gallery(
@@ -74,7 +148,9 @@ def calibrate_gallery(
     *,
     use_penalty: bool = True,
     search: str = "exact",
+    stack: Answered | None = None,
     false_accept_rate: float = FALSE_ACCEPT_RATE,
+    known_share: float | None = None,
     facts: Mapping[str, Any] | None = None,
     seed: int = 0,
 ) -> Calibration:
@@ -88,7 +164,10 @@ def calibrate_gallery(
         truth: Query id -> its landmarks; empty for a non-landmark.
         use_penalty: Take the gallery's penalty off, where it has one.
         search: ``"exact"``, or ``"approximate"`` as for ``cairn.recognize``.
+        stack: Stages upon this gallery, so searched, whose answers are to be judged; the penalty
+            comes off where they say so.
         false_accept_rate: Of the threshold that will apply where none is asked for.
+        known_share: See ``cairn.calibration.calibrate``.
         facts: Where the queries are from, to be kept; the date is added.
         seed: Of the cross-validation.
 
@@ -101,42 +180,27 @@ def calibrate_gallery(
     landmarks = set(gallery.table.landmark_ids)
     shown = [set(truth[image_id]) & landmarks for image_id in queries.image_ids]
     require_unknown(sum(not one for one in shown), false_accept_rate)  # before the search
-    searcher = searcher_of(gallery, search, use_penalty=use_penalty)
-    found = searcher.search(queries.vectors, min(NUM_NEIGHBORS, len(gallery.table)))
+    use_penalty = use_penalty if stack is None else stack.uses_penalty
+    searcher = searcher_of(gallery, search, use_penalty=use_penalty and stack is None)
+    num = NUM_NEIGHBORS if stack is None else 1
+    found = searcher.search(queries.vectors, min(num, len(gallery.table)))
     nearest = found.similarities
-    if use_penalty and gallery.penalty is not None:
+    if use_penalty and stack is None and gallery.penalty is not None:
         nearest = nearest + gallery.penalty.penalty[found.indices]
-    _tell_copies(queries, gallery, nearest.max(axis=1), np.asarray([bool(one) for one in shown]))
+    tell_copies(queries, gallery, nearest.max(axis=1), np.asarray([bool(one) for one in shown]))
+    if stack is None:
+        features, stages = features_of(found, gallery.table.landmark_ids), None
+    else:
+        features, stages = stack.features_of(queries.vectors, queries.paths), stack.basis
     return calibrate(
-        features_of(found, gallery.table.landmark_ids),
+        features,
         shown,
-        basis=basis_of(gallery, use_penalty=use_penalty, search=search),
+        basis=basis_of(gallery, use_penalty=use_penalty, search=search, stages=stages),
         false_accept_rate=false_accept_rate,
+        known_share=known_share,
         facts=facts,
         seed=seed,
     )
-
-
-def require_apart(gallery: Gallery, image_ids: Sequence[str], paths: Sequence[str]) -> None:
-    """Refuse validation photographs that the gallery or the bank of its penalty has.
-
-    Raises:
-        CairnError: Some have an id or a path in common.
-    """
-    for name, table in (("gallery", gallery.table), ("penalty's bank", _bank(gallery))):
-        if table is None:
-            continue
-        ids, places = set(table.image_ids), set(table.paths) - {""}
-        rows = zip(image_ids, paths, strict=True)
-        shared = [one for one, path in rows if one in ids or path in places]
-        if shared:
-            raise CairnError(
-                f"{len(shared)} validation queries are images of the {name}, "
-                f"such as {', '.join(map(repr, shared[:_SHOWN]))}",
-                where=gallery.location,
-                todo="give queries that the gallery and the bank do not have; photographs that "
-                "were seen before look surer than new ones",
-            )
 
 
 def keep_calibration(gallery: Gallery, calibration: Calibration) -> str:
@@ -175,7 +239,7 @@ def calibration_of(
     basis = basis_of(gallery, use_penalty=use_penalty, search=search, stages=stages)
     place, name = gallery.place, _name(basis)
     if place.has(name):
-        found = _read(gallery, name)
+        found = _read(place, name)
         require_fresh(found, gallery, basis=basis)
         return found
     kept = [file for folder in place.items(FOLDER) for file in place.items(folder.name)]
@@ -186,7 +250,8 @@ def calibration_of(
             todo=f"make one with `{_mend(gallery)}`",
         )
     newest = max(kept, key=lambda file: file.modified)
-    raise _stale(gallery, _read(gallery, newest.name).basis.differences(basis))
+    differences = _read(place, newest.name).basis.differences(basis)
+    raise _stale(gallery, differences, staged=bool(basis.stages))
 
 
 def require_fresh(
@@ -210,15 +275,17 @@ def require_fresh(
         raise _stale(gallery, differences)
 
 
-def _stale(gallery: Gallery, differences: Sequence[str]) -> CairnError:
-    if list(differences) in (["the penalty"], ["the search"], ["the re-ranking"]):
-        told = f"it was made with another setting of {differences[0]}"
+def _stale(gallery: Gallery, differences: Sequence[str], *, staged: bool = False) -> CairnError:
+    if differences and not {"the penalty", "the search", "the re-ranking"}.issuperset(differences):
+        told = f"{_listed(differences)} changed since"
+    elif differences:
+        told = f"it was made with another setting of {_listed(differences)}"
     else:
-        told = f"{_listed(differences)} changed since" if differences else "it cannot be read"
+        told = "it cannot be read"
     return CairnError(
         f"the calibration of this gallery is STALE: {told}; its chances mean nothing now",
         where=gallery.location,
-        todo=f"make it anew: {_mend(gallery)}",
+        todo=f"make it anew: {_mend(gallery)}{' --stages RECIPE' if staged else ''}",
     )
 
 
@@ -226,8 +293,8 @@ def _listed(words: Sequence[str]) -> str:
     return " and ".join(filter(None, [", ".join(words[:-1]), words[-1]]))
 
 
-def _read(gallery: Gallery, name: str) -> Calibration:
-    with gallery.place.local_file(name) as path:
+def _read(place: Place, name: str) -> Calibration:
+    with place.local_file(name) as path:
         return Calibration.read(path)
 
 
@@ -238,42 +305,3 @@ def _name(basis: Basis) -> str:
 
 def _mend(gallery: Gallery) -> str:
     return f"cairn calibrate {gallery.location} MANIFEST"
-
-
-def _tell_copies(
-    queries: EmbeddingTable, gallery: Gallery, nearest_Q: Float32, known_Q: NDArray[np.bool_]
-) -> None:
-    """Say how many queries are pictures of gallery or bank under other names.
-
-    Args:
-        queries: Q of them.
-        gallery: What they are compared with.
-        nearest_Q: (Q,) cosine to the nearest gallery image.
-        known_Q: (Q,) whether the gallery has the query's landmark.
-    """
-    num = int((nearest_Q >= _COPY).sum())
-    if num:
-        say(
-            f"warning: {num} of {len(queries)} queries have the embedding of a gallery image: "
-            "copies make a validation look better than it is (cairn inspect finds them)"
-        )
-    bank = _bank(gallery)
-    if bank is None:
-        return
-    from cairn.search import search
-
-    nearest = search(queries.vectors[~known_Q], bank.vectors, 1).similarities[:, 0]
-    num = int((nearest >= _COPY).sum())
-    if num:
-        say(
-            f"warning: {num} of the unknown queries have the embedding of a bank image: the "
-            "penalty was made for them"
-        )
-
-
-def _bank(gallery: Gallery) -> EmbeddingTable | None:
-    """Return the bank that the gallery's penalty was made with, where it has one."""
-    if not gallery.version:
-        return None
-    note = Version.open(gallery.place, gallery.version).facts.penalty
-    return None if note is None else read_bank(gallery.place, note.bank)

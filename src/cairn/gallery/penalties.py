@@ -11,8 +11,10 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
 import pyarrow.parquet as pq
 
+from cairn.domain import Float32
 from cairn.errors import CairnError
 from cairn.gallery.place import Place
 from cairn.gallery.rows import PenaltyNote, checksums, content_key
@@ -188,6 +190,47 @@ def read_bank(place: Place, key: str) -> EmbeddingTable:
         CairnError: It is not there any more.
     """
     return EmbeddingTable.of_dataset(open_bank(place, key), where=f"{place}/{_bank_name(key)}")
+
+
+def bank_of(version: Version) -> EmbeddingTable | None:
+    """Return the bank that a version's penalty was made with; None where it has no penalty.
+
+    Raises:
+        CairnError: It is not there any more.
+    """
+    note = version.facts.penalty
+    return None if note is None else read_bank(version.place, note.bank)
+
+
+def bank_similarities(version: Version, depth: int) -> Float32 | None:
+    """Return (N, M) similarities of a version's rows to their nearest non-landmarks, best first.
+
+    They are those that were kept when the penalty was made; -inf where the bank is smaller.
+
+    Args:
+        version: With a penalty.
+        depth: M at least.
+
+    Returns:
+        None where fewer, or none, were kept.
+    """
+    note = version.facts.penalty
+    name = "" if note is None else note.attraction_name(version.content_key)
+    if not name or not version.place.has(name):
+        return None
+    from cairn.attraction import Attraction
+
+    with version.place.local_file(name) as path:
+        known = Attraction.read(path)
+    if known.crossing.m < depth:
+        return None
+    keys = version.column("checksum").to_numpy()
+    order = np.argsort(known.keys)
+    at = order[np.searchsorted(known.keys, keys, sorter=order).clip(max=len(order) - 1)]
+    if not np.array_equal(known.keys[at], keys):
+        return None
+    found: Float32 = known.crossing.of_rows.scores[at]
+    return found
 
 
 def open_bank(place: Place, key: str) -> Any:

@@ -1,7 +1,7 @@
-"""Telling, when a gallery has changed, that its approximate index no longer serves.
+"""Telling, when a gallery has changed, that its index or its calibration no longer serves.
 
-The check that counts is made when an index is loaded (``indexes``); this one is for the person who
-changes the gallery. It loads nothing heavy where there is no index.
+The checks that count are made when these are loaded (``indexes``, ``calibrations``); this one is
+for the person who changes the gallery. It loads nothing heavy where there is neither.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from cairn.progress import say
 def tell_if_stale(
     location: Path | str, content_key: str, *, offsets: Float32 | None = None
 ) -> bool:
-    """Say on stderr that a gallery has an index, but none for what it holds now.
+    """Say on stderr that a gallery has an index, or a calibration, but none for what it is now.
 
     Args:
         location: The gallery.
@@ -28,6 +28,11 @@ def tell_if_stale(
         Whether the index is stale.
     """
     place, name = Place(location), f"indexes/{content_key}/{CARD_NAME}"
+    if place.items("calibrations"):
+        from cairn.gallery import calibrations
+        from cairn.gallery.versions import Version
+
+        calibrations.tell_if_stale(Version.open(place))
     if not place.items("indexes"):
         return False
     if place.has(name):

@@ -49,14 +49,23 @@ def table_html(label: str, heads: Sequence[str], rows: Iterable[Sequence[str]]) 
         heads: Heads of the columns, as text.
         rows: Cells, as text.
     """
-    head = "".join(f'<th scope="col">{escape(name)}</th>' for name in heads)
-    body = "".join(
-        f'<tr><th scope="row">{escape(row[0])}</th>'
-        + "".join(f"<td>{escape(cell)}</td>" for cell in row[1:])
-        + "</tr>"
-        for row in rows
+    return scrolling_table(
+        label,
+        [f'<th scope="col">{escape(name)}</th>' for name in heads],
+        (
+            [
+                f'<th scope="row">{escape(row[0])}</th>',
+                *(f"<td>{escape(one)}</td>" for one in row[1:]),
+            ]
+            for row in rows
+        ),
     )
+
+
+def scrolling_table(label: str, heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Return a table of cells that are HTML elements already; see `table_html`."""
+    body = "".join(f"<tr>{''.join(row)}</tr>" for row in rows)
     return (
         f'<div class="scroll" role="region" aria-label="{escape(label)}" tabindex="0"><table>'
-        f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
+        f"<thead><tr>{''.join(heads)}</tr></thead><tbody>{body}</tbody></table></div>"
     )

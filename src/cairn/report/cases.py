@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
-from cairn.domain import Credit, Prediction
+from cairn.domain import Credit, Evidence, Prediction
 from cairn.errors import CairnError
 
 
@@ -59,6 +59,20 @@ class Case:
         return self.prediction.landmark_id in self.truth
 
     @property
+    def surety(self) -> float:
+        """What cases are ordered by: the chance of being right, where known, else confidence."""
+        chance = self.prediction.probability
+        return self.prediction.confidence if chance is None else chance
+
+    @property
+    def best_true_hit(self) -> tuple[int, Evidence] | None:
+        """Place (from 1) and gallery image of the best evidence that shows the truth, if any."""
+        for place, one in enumerate(self.prediction.evidence, start=1):
+            if one.landmark_id in self.truth:
+                return place, one
+        return None
+
+    @property
     def was_right(self) -> bool:
         """Whether the answer before did."""
         return self.before is not None and self.before.landmark_id in self.truth
@@ -104,7 +118,9 @@ def choose(
         for one in predictions
         if one.landmark_id is not None and one.image_id in truth
     ]
-    cases.sort(key=lambda case: (-case.prediction.confidence, case.prediction.image_id))
+    cases.sort(
+        key=lambda case: (-case.surety, -case.prediction.confidence, case.prediction.image_id)
+    )
     sizes = counts or {}
     hits = sorted(
         (case for case in cases if case.is_right),

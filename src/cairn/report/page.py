@@ -6,13 +6,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
 
-from cairn.bootstrap import Interval
 from cairn.metrics import Ranking
-from cairn.pages import document, terms_html
-from cairn.report import plots
+from cairn.pages import Section, document, terms_html
+from cairn.report import paper
+from cairn.report.analysis import Analysis
 from cairn.report.cases import Cases, PickedImage
+from cairn.report.drawings import Plot, side_by_side
 from cairn.report.photographs import Photographs
-from cairn.scores import Report, SizeBin
+from cairn.report.tables import bounds_text, signed
+from cairn.report.words import chances_text, decision_text, pairs_text, risk_text, unknown_text
+from cairn.scores import Report
+
+PAIRS_SHOWN = 8
 
 _TILES = (
     ("gap", "GAP", "all queries, non-landmarks included"),
@@ -31,8 +36,9 @@ class Page:
         title: The heading.
         subtitle: A sentence under it; may be empty.
         report: The scores.
+        analysis: What else is known of the answers.
         after: The ranking reported.
-        before: The ranking compared with, if any.
+        plots: By key.
         cases: The photographs chosen.
         photographs: What shows them.
         picked: Gallery images that non-landmarks pick, most picked first.
@@ -43,8 +49,9 @@ class Page:
     title: str
     subtitle: str
     report: Report
+    analysis: Analysis
     after: Ranking
-    before: Ranking | None
+    plots: Mapping[str, Plot]
     cases: Cases
     photographs: Photographs
     picked: Sequence[PickedImage] = ()
@@ -53,9 +60,14 @@ class Page:
 
     def html(self) -> str:
         """Return the whole document."""
-        sections = [
+        sections: list[Section] = [
+            ("decision", "What gets answered", self._decision()),
             ("scores", "Scores by size of landmark", self._sizes()),
-            ("plots", "Where the score comes from", self._plots()),
+            ("plots", "Where the score comes from", self._shown("precision", "scores")),
+            ("unknown", "Known or unknown", self._unknown()),
+            ("chances", "Do chances come true", self._chances()),
+            ("categories", "Scores by category", self._categories()),
+            ("pairs", "Landmarks taken for one another", self._pairs()),
             *self.photographs.sections(self.cases),
             ("picks", "What non-landmarks pick", self.photographs.picks(self.picked)),
             ("terms", "How to read this", self._terms()),
@@ -66,8 +78,8 @@ class Page:
             title=self.title,
             header=f'{warning}<p class="lead">{self._summary()}</p>{subtitle}{self._tiles()}',
             sections=sections,
-            footer="Made by Cairn. The same numbers are in report.json, every prediction in "
-            "predictions.parquet and submission.csv.",
+            footer="Made by Cairn. The same numbers are in report.json, tables.md and tables.tex, "
+            "the plots in plots/, every prediction in predictions.parquet and submission.csv.",
         )
 
     def _summary(self) -> str:
@@ -79,15 +91,19 @@ class Page:
         )
         if others:
             text += f", ranked among {others:,} photographs of no known landmark"
+        if self.analysis.decision is not None:
+            text += f". {decision_text(self.analysis.decision, short=True)}"
+        else:
+            text += "."
         change = report.change.get("gap")
         if change is None:
-            return f"{text}."
-        moved = f"{text}. GAP moved by {_signed(change.value)}"
+            return text
+        moved = f"{text} GAP moved by {signed(change.value)}"
         if change.low is None or change.high is None:
             return f"{moved}."
         verdict = {1: "a gain beyond chance", -1: "a loss beyond chance", 0: "within chance"}
-        bounds = f"95% interval {_signed(change.low)} to {_signed(change.high)}"
-        return f"{moved}, {verdict[_direction(change)]} ({bounds})."
+        bounds = f"95% interval {signed(change.low)} to {signed(change.high)}"
+        return f"{moved}, {verdict[paper.direction(change)]} ({bounds})."
 
     def _tiles(self) -> str:
         tiles = []
@@ -95,97 +111,89 @@ class Page:
             score = self.report.scores.get(key)
             if score is None:
                 continue
-            bounds = _bounds(score)
+            bounds = bounds_text(score)
             lines = [basis, f"95%: {bounds}" if bounds else ""]
             change = self.report.change.get(key)
             if change is not None and self.report.before is not None:
                 was = self.report.before.scores[key].value
-                kind = {1: "better", -1: "worse", 0: "same"}[_direction(change)]
+                kind = {1: "better", -1: "worse", 0: "same"}[paper.direction(change)]
                 lines.append(
-                    f'<span class="{kind}">{_signed(change.value)}</span> from {was:.3f} before'
+                    f'<span class="{kind}">{signed(change.value)}</span> from {was:.3f} before'
                 )
-            text = "".join(f'<span class="basis">{line}</span>' for line in lines if line)
-            tiles.append(
-                f'<li><span class="name">{name}</span>'
-                f'<span class="number">{score.value:.3f}</span>{text}</li>'
+            tiles.append(_tile(name, f"{score.value:.3f}", lines))
+        if self.analysis.open_set is not None:
+            fpr = self.analysis.open_set.fpr95
+            lines = ["unknown accepted with 95% of the known", f"95%: {bounds_text(fpr)}"]
+            tiles.append(_tile("FPR at 95% TPR", f"{fpr.value:.3f}", lines))
+        if self.analysis.reliability is not None:
+            found = self.analysis.reliability
+            lines = ["chances said against what came", f"Brier score {found.brier:.3f}"]
+            tiles.append(_tile("ECE", f"{found.ece:.3f}", lines))
+        least = ' style="--least:170px"' if len(tiles) == 6 else ""
+        return f'<ul class="tiles"{least}>{"".join(tiles)}</ul>'
+
+    def _decision(self) -> str:
+        decision = self.analysis.decision
+        if decision is None:
+            return (
+                "<p>No threshold can be told: too few of the queries show no known landmark. "
+                "Answers to pictures of something else are not judged by these scores.</p>"
+                + side_by_side([self.plots["kinds"].html()])
             )
-        return f'<ul class="tiles">{"".join(tiles)}</ul>'
+        table = paper.decision_table(decision)
+        text = "".join(f"<p>{one}</p>" for one in decision_text(decision).split("\n"))
+        return side_by_side([f"<div>{text}{table.html()}</div>", self.plots["kinds"].html()])
 
     def _sizes(self) -> str:
         if not self.report.by_size:
-            return ""
-        earlier = self.report.before.by_size if self.report.before else ()
-        old = {entry.size: entry for entry in earlier}
-        columns = [("gap", "GAP"), ("top1_accuracy", "Top-1 accuracy")]
-        if any("mean_average_precision" in entry.scores for entry in self.report.by_size):
-            columns.append(("mean_average_precision", "mAP@100"))
-        heads = "".join(f'<th scope="col">{name}</th>' for _, name in columns)
-        rows = "".join(
-            f'<tr><th scope="row">{_size(entry.size)}</th>'
-            f'<td class="extra">{entry.num_landmarks:,}</td>'
-            f"<td>{entry.num_queries:,}</td>"
-            + "".join(_cell(entry, old.get(entry.size), key) for key, _ in columns)
-            + f"<td>{'–' if entry.auroc is None else f'{entry.auroc:.3f}'}</td></tr>"
-            for entry in self.report.by_size
-        )
+            return side_by_side([self._plot("imbalance")])
         intervals = " Small figures: 95% bootstrap interval." if self.report.num_resamples else ""
-        was = " An arrow shows the value before." if old else ""
+        was = " An arrow shows the value before." if self.report.before else ""
         return (
             "<p>Landmarks with few gallery photographs are the hard part. A bin’s GAP is its "
             f"share of the one ranking, so the bins, weighted by queries, give GAP.{was}"
             f"{intervals}</p>"
-            '<div class="scroll" role="region" aria-label="Scores by size" tabindex="0"><table>'
-            '<thead><tr><th scope="col">Gallery photographs</th>'
-            '<th scope="col" class="extra">Landmarks</th>'
-            f'<th scope="col">Queries</th>{heads}<th scope="col">AUROC</th></tr></thead>'
-            f"<tbody>{rows}</tbody></table></div>"
+            + paper.sizes_table(self.report, self.analysis).html()
+            + self._shown("sizes", "imbalance")
         )
 
-    def _plots(self) -> str:
-        report = self.report
-        figures = [
-            (
-                "Precision down the ranking",
-                plots.precision_curve(self.after, self.before),
-                "All answers sorted by confidence: the share that is right among the first i. GAP "
-                "averages it over the right ones. The dotted line is the number of landmark "
-                "queries.",
-            ),
-            (
-                "Confidence, by what the photograph was",
-                plots.score_histograms(self.after, self.before),
-                "Each kind adds up to 100%. The further the right answers stand to the right of "
-                "the others, the better the score.",
-            ),
-        ]
-        if report.by_size:
-            figures.append(
-                (
-                    "Accuracy by size of landmark",
-                    plots.scores_by_size(
-                        report.by_size, report.before.by_size if report.before else ()
-                    ),
-                    "Lines are 95% bootstrap intervals over the queries."
-                    if report.num_resamples
-                    else "",
-                )
-            )
-        if self.photographs.counts:
-            figures.append(
-                (
-                    "The long tail",
-                    plots.imbalance(self.photographs.counts),
-                    _tail_caption(self.photographs.counts),
-                )
-            )
-        return '<div class="plots">{}</div>'.format(
-            "".join(
-                f'<figure class="plot"><h3>{escape(name)}</h3>'
-                f'<div role="img" aria-label="Plot: {escape(name)}. {escape(caption)}">{svg}</div>'
-                f"<figcaption>{escape(caption)}</figcaption></figure>"
-                for name, svg, caption in figures
-            )
+    def _unknown(self) -> str:
+        outcomes, risk = self.analysis.outcomes, self.analysis.risk
+        if not outcomes.answered.any():
+            return ""
+        table = paper.operating_table(risk, outcomes.by).html()
+        text = f"<p>{risk_text(self.analysis)}</p>"
+        open_set = self.analysis.open_set
+        lead = "" if open_set is None else f"<p>{unknown_text(open_set)}</p>"
+        return (
+            lead
+            + self._shown("open-set", "risk")
+            + f'<div class="beside"><div>{text}</div><div>{table}</div></div>'
         )
+
+    def _chances(self) -> str:
+        found = self.analysis.reliability
+        if found is None:
+            return ""
+        return side_by_side([self._plot("reliability"), f"<div>{chances_text(found)}</div>"])
+
+    def _categories(self) -> str:
+        if not self.analysis.categories:
+            return ""
+        table = paper.categories_table(self.analysis.categories)
+        return f"<p>By what the landmark is, most queries first.</p>{table.html()}"
+
+    def _pairs(self) -> str:
+        pairs = self.analysis.pairs[:PAIRS_SHOWN]
+        if not pairs:
+            return ""
+        return f"<p>{pairs_text(self.analysis)}</p>{self.photographs.pairs(pairs)}"
+
+    def _plot(self, key: str) -> str:
+        return self.plots[key].html() if key in self.plots else ""
+
+    def _shown(self, *keys: str) -> str:
+        return side_by_side([self._plot(key) for key in keys])
 
     def _terms(self) -> str:
         terms = {
@@ -195,11 +203,13 @@ class Page:
             "GAP−": "The same with non-landmark queries removed first.",
             "AUROC": "The chance that a landmark query gets a higher confidence than a "
             "non-landmark, ties counting half.",
+            "Known": "A query that shows a landmark of the gallery; where the gallery is not "
+            "known, any landmark. All others are unknown, and no answer to them is right.",
             "Intervals": f"95% percentile bootstrap, {self.report.num_resamples:,} resamples of "
             "the queries within sizes of landmark and non-landmarks; a change is paired, over the "
-            "same resamples."
+            "same resamples. Those of shares and counts are Wilson’s."
             if self.report.num_resamples
-            else "None were asked for.",
+            else "None were asked for; those of shares and counts are Wilson’s, at 95%.",
             **self.facts,
         }
         if unreadable := self.photographs.thumbnails.unreadable:
@@ -208,41 +218,6 @@ class Page:
         return terms_html(terms)
 
 
-def _cell(entry: SizeBin, old: SizeBin | None, key: str) -> str:
-    score = entry.scores.get(key)
-    if score is None:
-        return "<td>–</td>"
-    was = old.scores.get(key) if old else None
-    old_value = f'<span class="was">{was.value:.3f} → </span>' if was else ""
-    return f"<td>{old_value}{score.value:.3f}<small>{_bounds(score)}</small></td>"
-
-
-def _bounds(score: Interval) -> str:
-    if score.low is None or score.high is None:
-        return ""
-    return f"{score.low:.3f}–{score.high:.3f}"
-
-
-def _direction(change: Interval) -> int:
-    """Return 1 or -1 where the whole interval lies above or below 0, else 0."""
-    if change.low is None or change.high is None:
-        return 0
-    return int(change.low > 0) - int(change.high < 0)
-
-
-def _signed(value: float) -> str:
-    return f"{round(value, 3) + 0.0:+.3f}".replace("-", "−")  # rounding noise is no −0.000
-
-
-def _size(name: str) -> str:
-    return escape(name.replace("-", "–").replace(">", "more than "))
-
-
-def _tail_caption(counts: Mapping[str, int]) -> str:
-    total = len(counts)
-    five = sum(count <= 5 for count in counts.values()) / total
-    ten = sum(count <= 10 for count in counts.values()) / total
-    return (
-        f"{total:,} landmarks, {sum(counts.values()):,} gallery photographs. {ten:.0%} of the "
-        f"landmarks have at most ten, {five:.0%} at most five."
-    )
+def _tile(name: str, number: str, lines: Sequence[str]) -> str:
+    text = "".join(f'<span class="basis">{line}</span>' for line in lines if line)
+    return f'<li><span class="name">{name}</span><span class="number">{number}</span>{text}</li>'

@@ -1,4 +1,4 @@
-"""Writes the evaluation folder whole or not at all."""
+"""Writes the evaluation folder whole or not at all: numbers, page, tables and plots."""
 
 from __future__ import annotations
 
@@ -6,15 +6,21 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 
 from cairn import metrics
 from cairn.domain import Credit, Landmark, Prediction
 from cairn.pages import Thumbnails
+from cairn.pages.drawing import drawing
+from cairn.predictions import predictions_table
+from cairn.report.analysis import analyse
 from cairn.report.cases import PickedImage, choose
-from cairn.report.page import Page
+from cairn.report.confusions import Confusion
+from cairn.report.drawings import draw
+from cairn.report.page import PAIRS_SHOWN, Page
+from cairn.report.paper import all_tables
 from cairn.report.photographs import Photographs
+from cairn.report.tables import latex_of, markdown_of
 from cairn.runs import atomic_folder, write_json
 from cairn.scores import Report
 from cairn.submission import by_image, write_submission
@@ -22,42 +28,7 @@ from cairn.submission import by_image, write_submission
 TITLE = "Landmark recognition report"
 PICKED_SHOWN = 16
 CASES_SHOWN = 8
-
-_EVIDENCE = pa.list_(
-    pa.struct(
-        [
-            ("image_id", pa.string()),
-            ("landmark_id", pa.string()),
-            ("path", pa.string()),
-            ("similarity", pa.float64()),
-            ("penalty", pa.float64()),
-            ("author", pa.string()),
-            ("license", pa.string()),
-            ("source_url", pa.string()),
-            ("latitude", pa.float64()),
-            ("longitude", pa.float64()),
-        ]
-    )
-)
-PREDICTIONS_SCHEMA = pa.schema(
-    [
-        ("image_id", pa.string()),
-        ("landmark_id", pa.string()),
-        ("landmark_name", pa.string()),
-        ("category", pa.string()),
-        ("latitude", pa.float64()),
-        ("longitude", pa.float64()),
-        ("landmark_url", pa.string()),
-        ("confidence", pa.float64()),
-        ("truth", pa.list_(pa.string())),
-        ("is_right", pa.bool_()),
-        ("landmark_id_before", pa.string()),
-        ("confidence_before", pa.float64()),
-        ("evidence", _EVIDENCE),
-    ]
-)
-"""Columns of predictions.parquet; a blank has a null landmark and confidence, and a query that is
-no landmark an empty truth and a null ``is_right``. What is not known of a landmark is null."""
+PAIRS_IN_TABLE = 20
 
 
 def write_report(
@@ -96,7 +67,8 @@ def write_report(
         gallery_examples: Landmark id -> one gallery photograph, shown where it was missed.
         picked: Rows of the penalty table, in any order; the most picked are shown.
         landmark_names: Landmark id -> a name for people.
-        landmarks: Landmark id -> what is known of it, where predictions do not bring it along.
+        landmarks: Landmark id -> what is known of it, of all landmarks: scores by category need
+            those that were never answered too. What predictions bring along comes before it.
         credits: Path -> whose the photograph is, of queries and gallery examples.
         title: Heading of the page.
         subtitle: A sentence under the heading.
@@ -116,29 +88,35 @@ def write_report(
     earlier = None if before is None else metrics.rank(by_image(before), truth)
     counts = dict(gallery_counts or {})
     most = sorted(picked, key=lambda one: (-one.num_picked, -one.penalty, one.image_id))
-    cases = choose(predictions, truth, before=before or (), counts=counts, limit=CASES_SHOWN)
-    page = Page(
-        title=title,
-        subtitle=subtitle,
-        warning=warning,
-        report=report,
-        after=after,
-        before=earlier,
-        cases=cases,
-        photographs=Photographs(
-            Thumbnails(photo_root),
-            query_paths=query_paths or {},
-            names={**names, **(landmark_names or {})},
-            counts=counts,
-            examples=gallery_examples or {},
-            landmarks=known,
-            credits=credits or {},
-        ),
-        picked=[one for one in most if one.num_picked][:PICKED_SHOWN],
-        facts=facts or {},
+    analysis = analyse(predictions, truth, after, counts=counts, landmarks=landmarks)
+    paths = query_paths or {}
+    photographs = Photographs(
+        Thumbnails(photo_root),
+        query_paths=paths,
+        names={**names, **(landmark_names or {})},
+        counts=counts,
+        examples=gallery_examples or {},
+        landmarks=known,
+        stand_ins=_stand_ins(predictions, truth, paths, analysis.pairs[:PAIRS_SHOWN]),
+        credits=credits or {},
     )
-    with atomic_folder(folder) as made:
-        value = report.to_json()
+    tables = all_tables(report, analysis, photographs.name, num_pairs=PAIRS_IN_TABLE)
+    with atomic_folder(folder) as made, drawing():
+        plots = draw(report, analysis, after, earlier, counts)
+        page = Page(
+            title=title,
+            subtitle=subtitle,
+            warning=warning,
+            report=report,
+            analysis=analysis,
+            after=after,
+            plots=plots,
+            cases=choose(predictions, truth, before=before or (), counts=counts, limit=CASES_SHOWN),
+            photographs=photographs,
+            picked=[one for one in most if one.num_picked][:PICKED_SHOWN],
+            facts=facts or {},
+        )
+        value = {**report.to_json(), **analysis.to_json()}
         if verification is not None:
             value["verification"] = dict(verification)
         if provenance is not None:
@@ -146,53 +124,38 @@ def write_report(
         write_json(made / "report.json", value)
         (made / "report.html").write_text(page.html(), encoding="utf-8")
         write_submission(made / "submission.csv", predictions)
-        earlier_by_id = {one.image_id: one for one in before or ()}
-        table = _table(predictions, truth, earlier_by_id, known, landmark_names or {})
+        (made / "tables.md").write_text(markdown_of(tables), encoding="utf-8")
+        (made / "tables.tex").write_text(latex_of(tables), encoding="utf-8")
+        for plot in plots.values():
+            plot.save(made / "plots")
+        table = predictions_table(
+            predictions,
+            truth=truth,
+            before={one.image_id: one for one in before or ()},
+            query_paths=paths,
+            photo_root=photo_root,
+            gallery_counts=gallery_counts,
+            landmarks=known,
+            names=landmark_names,
+        )
         pq.write_table(table, made / "predictions.parquet")
     return folder / "report.html"
 
 
-def _table(
+def _stand_ins(
     predictions: Sequence[Prediction],
     truth: Mapping[str, Collection[str]],
-    before: Mapping[str, Prediction],
-    landmarks: Mapping[str, Landmark],
-    names: Mapping[str, str],
-) -> pa.Table:
-    rows = []
+    paths: Mapping[str, str | Path],
+    pairs: Sequence[Confusion],
+) -> dict[str, str | Path]:
+    """Return a photograph of each confused landmark: evidence of it, or else a query."""
+    wanted = {one for pair in pairs for one in pair.landmarks}
+    found: dict[str, str | Path] = {}
     for one in predictions:
-        landmark = landmarks.get(one.landmark_id or "") or Landmark("")
-        shown = truth.get(one.image_id, ())
-        old = before.get(one.image_id)
-        rows.append(
-            {
-                "image_id": one.image_id,
-                "landmark_id": one.landmark_id,
-                "landmark_name": names.get(one.landmark_id or "") or landmark.name or None,
-                "category": landmark.category or None,
-                "latitude": landmark.latitude,
-                "longitude": landmark.longitude,
-                "landmark_url": landmark.url or None,
-                "confidence": None if one.landmark_id is None else float(one.confidence),
-                "truth": sorted(shown),
-                "is_right": one.landmark_id in shown if shown else None,
-                "landmark_id_before": old.landmark_id if old else None,
-                "confidence_before": float(old.confidence) if old and old.landmark_id else None,
-                "evidence": [
-                    {
-                        "image_id": image.image_id,
-                        "landmark_id": image.landmark_id,
-                        "path": image.path,
-                        "similarity": float(image.similarity),
-                        "penalty": float(image.penalty),
-                        "author": image.author or None,
-                        "license": image.license or None,
-                        "source_url": image.source_url or None,
-                        "latitude": image.latitude,
-                        "longitude": image.longitude,
-                    }
-                    for image in one.evidence
-                ],
-            }
-        )
-    return pa.Table.from_pylist(rows, schema=PREDICTIONS_SCHEMA)
+        for image in one.evidence:
+            if image.landmark_id in wanted and image.path:
+                found.setdefault(image.landmark_id, image.path)
+    for image_id, path in paths.items():
+        for landmark_id in wanted & set(truth.get(image_id, ())):
+            found.setdefault(landmark_id, path)
+    return found

@@ -8,10 +8,19 @@ stages in a row and checks that they fit; docs/rerank.md has their table.
 from cairn.rerank.answers import Answer, Votes, code_landmarks, predictions_of
 from cairn.rerank.context import Context, GallerySide, Picks, QuerySide
 from cairn.rerank.head import Head, HeadTable, HeadVectors
-from cairn.rerank.recipe import STAGES, Pipeline, compose, read_stages, require_online
+from cairn.rerank.recipe import (
+    NUM_HITS,
+    STAGES,
+    Pipeline,
+    as_pipeline,
+    compose,
+    read_stages,
+    require_online,
+)
 from cairn.rerank.stage import Stage
 
 __all__ = [
+    "NUM_HITS",
     "STAGES",
     "Answer",
     "Context",
@@ -24,6 +33,7 @@ __all__ = [
     "QuerySide",
     "Stage",
     "Votes",
+    "as_pipeline",
     "code_landmarks",
     "compose",
     "predictions_of",

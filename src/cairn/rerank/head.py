@@ -72,17 +72,18 @@ class HeadVectors:
     Args:
         queries: (Q, D) unit vectors.
         centres: (L, D) unit vectors, one for each code of a landmark: the rows of an ArcFace head,
-            or means of the gallery's vectors (``centres_of``).
+            or means of the gallery's vectors (``centres_of``). (L, C, D) for C centres of each, of
+            which the nearest counts.
     """
 
     queries: Float32
     centres: Float32
 
     def __post_init__(self) -> None:
-        if self.queries.shape[1] != self.centres.shape[1]:
+        if self.queries.shape[1] != self.centres.shape[-1]:
             raise CairnError(
                 "queries and centres differ in dimension",
-                where=f"{self.queries.shape[1]} and {self.centres.shape[1]}",
+                where=f"{self.queries.shape[1]} and {self.centres.shape[-1]}",
             )
 
     def __len__(self) -> int:
@@ -95,9 +96,11 @@ class HeadVectors:
     def scores(self, landmarks: Int64) -> Float64:
         """Return (Q, K) cosines."""
         found = np.empty(landmarks.shape)
-        for at in query_blocks(len(found), landmarks.shape[1] * self.centres.shape[1]):
-            near = self.centres[np.maximum(landmarks[at], 0)]
-            found[at] = np.matmul(near, self.queries[at][:, :, None])[:, :, 0]
+        centres = self.centres.reshape(len(self.centres), -1, self.centres.shape[-1])
+        for at in query_blocks(len(found), landmarks.shape[1] * centres[:1].size):
+            near = centres[np.maximum(landmarks[at], 0)]
+            queries = self.queries[at][:, None, :, None]
+            found[at] = np.matmul(near, queries)[..., 0].max(axis=2, initial=-np.inf)
         return found
 
 
@@ -221,6 +224,7 @@ class HeadSum(Value):
     gives: ClassVar[tuple[Kind, ...]] = VOTES
     needs: ClassVar[tuple[str, ...]] = ("gallery.landmarks", "gallery.to_bank", "queries.head")
     batch: ClassVar[str] = ""
+    reach: ClassVar[dict[str, str]] = {"gallery.to_bank": "top"}
 
     num_hits: int = Field(7, ge=1)
     top: int = Field(3, ge=1)
@@ -241,3 +245,8 @@ class HeadSum(Value):
             head_weight=self.head_weight,
             bank_weight=self.bank_weight,
         )
+
+    def taken(self, rows: Int64, context: Context) -> Float64:
+        """Return (N,) what comes off the similarity of gallery rows (N,) to every query."""
+        assert context.gallery.to_bank is not None
+        return self.bank_weight * mean_of_known(context.gallery.to_bank[rows, : self.top])

@@ -16,7 +16,7 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from cairn.config.value import Value
-from cairn.domain import Float32, Neighbors
+from cairn.domain import Float32, Int64, Neighbors
 from cairn.errors import CairnError
 from cairn.penalty import PenaltyRule
 from cairn.rerank.answers import Float64, query_blocks, ranked
@@ -113,6 +113,12 @@ class Penalty(Value):
         assert context.gallery.picks is not None
         return penalise(found, context.gallery.picks, self.rule)
 
+    def taken(self, rows: Int64, context: Context) -> Float64:
+        """Return (N,) what comes off the similarity of gallery rows (N,) to every query."""
+        picks = context.gallery.picks
+        assert picks is not None
+        return self.rule.penalties(picks.counts[rows], picks.sims[rows]).astype(np.float64)
+
 
 class DensePenalty(Value):
     """The dense penalty (R1); see ``penalise_densely``."""
@@ -122,6 +128,7 @@ class DensePenalty(Value):
     gives: ClassVar[tuple[Kind, ...]] = HITS
     needs: ClassVar[tuple[str, ...]] = ("gallery.to_bank",)
     batch: ClassVar[str] = ""
+    reach: ClassVar[dict[str, str]] = {"gallery.to_bank": "top"}
 
     top: int = Field(5, ge=1)
     weight: float = Field(1.0, ge=0)
@@ -130,3 +137,8 @@ class DensePenalty(Value):
         """Return the hits by penalised similarity."""
         assert context.gallery.to_bank is not None
         return penalise_densely(found, context.gallery.to_bank, top=self.top, weight=self.weight)
+
+    def taken(self, rows: Int64, context: Context) -> Float64:
+        """Return (N,) what comes off the similarity of gallery rows (N,) to every query."""
+        assert context.gallery.to_bank is not None
+        return self.weight * mean_of_known(context.gallery.to_bank[rows, : self.top])

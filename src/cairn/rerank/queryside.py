@@ -122,6 +122,7 @@ class QueryPenalty(Value):
     gives: ClassVar[tuple[Kind, ...]] = BOTH
     needs: ClassVar[tuple[str, ...]] = ("queries.to_bank",)
     batch: ClassVar[str] = ""
+    reach: ClassVar[dict[str, str]] = {"queries.to_bank": "top"}
 
     top: int = Field(10, ge=1)
     weight: float = Field(1.0, ge=0)
@@ -140,6 +141,7 @@ class DistractorPenalty(Value):
     gives: ClassVar[tuple[Kind, ...]] = BOTH
     needs: ClassVar[tuple[str, ...]] = ("queries.to_bank",)
     batch: ClassVar[str] = ""
+    reach: ClassVar[dict[str, str]] = {"queries.to_bank": "rank"}
 
     rank: int = Field(3, ge=1)
     threshold: float = 0.3
@@ -165,6 +167,7 @@ class CutOff(Value):
     gives: ClassVar[tuple[Kind, ...]] = HITS
     needs: ClassVar[tuple[str, ...]] = ("queries.to_bank",)
     batch: ClassVar[str] = ""
+    reach: ClassVar[dict[str, str]] = {"queries.to_bank": "top"}
 
     top: int = Field(5, ge=1)
     threshold: float = 0.5

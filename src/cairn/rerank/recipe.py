@@ -1,6 +1,8 @@
 """Stages in a row: read from a recipe, checked before they run, refused by a service if need be.
 
-A recipe is a TOML file with one table a stage, in the order they run::
+A recipe is a TOML file with one table a stage, in the order they run, and how deep to search::
+
+    num_hits = 100
 
     [[stages]]
     stage = "dense-penalty"
@@ -14,24 +16,28 @@ A recipe is a TOML file with one table a stage, in the order they run::
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from cairn.config.value import parse_value
-from cairn.domain import Neighbors
+from cairn.domain import Int64, Neighbors
 from cairn.errors import CairnError, nearest
-from cairn.rerank.answers import Answer, Votes
+from cairn.rerank.answers import Answer, Float64, Votes
 from cairn.rerank.batch import Demote, Quantile
+from cairn.rerank.chance import Chance
 from cairn.rerank.confidence import SoftConfidence
 from cairn.rerank.context import Context, require
 from cairn.rerank.expansion import AlphaExpansion
 from cairn.rerank.head import HeadProduct, HeadSum
+from cairn.rerank.head_best import HeadBest
 from cairn.rerank.nonlandmark import DensePenalty, Penalty
 from cairn.rerank.queryside import CutOff, DistractorPenalty, QueryPenalty
 from cairn.rerank.reciprocal import KReciprocal
-from cairn.rerank.stage import Kind, Stage
+from cairn.rerank.stage import VOTES, Kind, Stage
 from cairn.rerank.superglobal import SuperGlobal
 from cairn.rerank.verification import Verify
 from cairn.rerank.voting import BestVote, SumVotes
@@ -41,10 +47,12 @@ STAGES: dict[str, type[Any]] = {
     for kind in (
         AlphaExpansion,
         BestVote,
+        Chance,
         CutOff,
         Demote,
         DensePenalty,
         DistractorPenalty,
+        HeadBest,
         HeadProduct,
         HeadSum,
         KReciprocal,
@@ -59,6 +67,9 @@ STAGES: dict[str, type[Any]] = {
 }
 """All stages by the name that recipes call them."""
 
+NUM_HITS = 100
+"""Hits of a query that stages are given where a recipe does not say how many."""
+
 
 @dataclass(frozen=True)
 class Pipeline:
@@ -66,14 +77,19 @@ class Pipeline:
 
     Args:
         stages: In the order they run.
+        num_hits: Hits of a query that are searched for; at least 1.
 
     Raises:
-        CairnError: A stage works on hits and the one before it gives votes, or the reverse.
+        CairnError: A stage works on hits and the one before it gives votes, or the reverse; or
+            ``num_hits`` is out of range.
     """
 
     stages: tuple[Stage, ...]
+    num_hits: int = NUM_HITS
 
     def __post_init__(self) -> None:
+        if self.num_hits < 1:
+            raise CairnError("num_hits must be at least 1", where=f"num_hits = {self.num_hits}")
         self._flow()
 
     def __call__(self, found: Neighbors, context: Context) -> Answer:
@@ -107,10 +123,31 @@ class Pipeline:
         Raises:
             CairnError: As a call; or the gallery's landmarks are missing.
         """
-        whole = self if self.gives == "votes" else Pipeline((*self.stages, BestVote()))
-        answer = whole(found, context)
-        assert isinstance(answer, Votes)
-        return answer
+        return self.both(found, context)[1]
+
+    def both(self, found: Neighbors, context: Context) -> tuple[Neighbors, Votes]:
+        """Return the hits as they are handed to what votes, and the votes.
+
+        Raises:
+            CairnError: As ``votes``.
+        """
+        on_hits, on_votes = self.parted()
+        hits = on_hits(found, context)
+        assert isinstance(hits, Neighbors)
+        votes = on_votes(hits, context)
+        assert isinstance(votes, Votes)
+        return hits, votes
+
+    def parted(self) -> tuple[Pipeline, Pipeline]:
+        """Return the stages that give hits, and the rest, which gives votes.
+
+        Where no stage makes votes, the rest is the best hit of each landmark.
+        """
+        num = next(
+            (at for at, stage in enumerate(self.stages) if stage.gives == VOTES), len(self.stages)
+        )
+        rest = self.stages[num:] or (BestVote(),)
+        return replace(self, stages=self.stages[:num]), replace(self, stages=rest)
 
     @property
     def gives(self) -> Kind:
@@ -120,12 +157,34 @@ class Pipeline:
     @property
     def online(self) -> bool:
         """Whether what it says of a photograph hangs on that photograph alone."""
-        return not any(stage.batch for stage in self.stages)
+        return not self.transductive
 
     @property
     def needs(self) -> tuple[str, ...]:
         """What the context must hold, by name, each once."""
         return tuple(dict.fromkeys(need for stage in self.stages for need in stage.needs))
+
+    @property
+    def depths(self) -> dict[str, int]:
+        """How many entries a row stages look at in what they need, by need; the deepest of all."""
+        found: dict[str, int] = {}
+        for stage in self.stages:
+            reach: Mapping[str, str] = getattr(stage, "reach", {})
+            for need, value in reach.items():
+                found[need] = max(found.get(need, 0), getattr(stage, value))
+        return found
+
+    def taken(self, rows: Int64, context: Context) -> Float64:
+        """Return (N,) what penalties take off the similarity of gallery rows (N,) to every query.
+
+        What depends on the query, as ``query-penalty`` does, is not in it.
+        """
+        whole = np.zeros(len(rows))
+        for stage in self.stages:
+            taken: Callable[[Int64, Context], Float64] | None = getattr(stage, "taken", None)
+            if taken is not None:
+                whole += taken(rows, context)
+        return whole
 
     def require(self, context: Context) -> None:
         """Refuse a context that lacks something.
@@ -135,6 +194,11 @@ class Pipeline:
         """
         for stage in self.stages:
             require(stage.needs, context.given, stage=stage.name)
+
+    @property
+    def transductive(self) -> tuple[str, ...]:
+        """The stages that look at the whole batch of queries, by name."""
+        return tuple(stage.name for stage in self.stages if stage.batch)
 
     def to_json(self) -> list[dict[str, Any]]:
         """Return the stages with all their values, as a recipe has them."""
@@ -162,12 +226,17 @@ class Pipeline:
 
 
 def compose(
-    stages: Sequence[Stage | Mapping[str, Any]], *, where: object = "", online: bool = False
+    stages: Sequence[Stage | Mapping[str, Any]],
+    *,
+    num_hits: int = NUM_HITS,
+    where: object = "",
+    online: bool = False,
 ) -> Pipeline:
     """Return stages as one pipeline.
 
     Args:
         stages: Stages, or tables of a recipe: ``{"stage": name, ...its values}``.
+        num_hits: Hits of a query that are searched for.
         where: The file they are from, for errors.
         online: Refuse stages that need the whole batch.
 
@@ -181,7 +250,7 @@ def compose(
         else stage
         for number, stage in enumerate(stages, start=1)
     )
-    pipeline = Pipeline(made)
+    pipeline = Pipeline(made, num_hits)
     if online:
         require_online(pipeline)
     return pipeline
@@ -199,13 +268,24 @@ def read_stages(path: Path, *, online: bool = False) -> Pipeline:
         raise CairnError("file not found", where=path, todo="give a recipe of stages") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise CairnError(f"not TOML: {error}", where=path) from None
-    tables = values.pop("stages", None)
+    tables, num_hits = values.pop("stages", None), values.pop("num_hits", NUM_HITS)
     if values:
-        key = min(values)
-        raise CairnError(f"unknown setting {key!r}", where=path, todo=nearest(key, ["stages"]))
+        key, known = min(values), ["stages", "num_hits"]
+        raise CairnError(f"unknown setting {key!r}", where=path, todo=nearest(key, known))
     if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
         raise CairnError("a recipe needs [[stages]]", where=path, todo="one such table a stage")
-    return compose(tables, where=path, online=online)
+    if not isinstance(num_hits, int) or isinstance(num_hits, bool) or num_hits < 1:
+        raise CairnError(f"num_hits must be a whole number of at least 1: {num_hits!r}", where=path)
+    return compose(tables, num_hits=num_hits, where=path, online=online)
+
+
+def as_pipeline(stages: Pipeline | Path | str) -> Pipeline:
+    """Return stages, or those of a recipe's file.
+
+    Raises:
+        CairnError: As ``read_stages``.
+    """
+    return stages if isinstance(stages, Pipeline) else read_stages(Path(stages))
 
 
 def require_online(pipeline: Pipeline) -> None:

@@ -204,6 +204,7 @@ class KReciprocal(Value):
     gives: ClassVar[tuple[Kind, ...]] = HITS
     needs: ClassVar[tuple[str, ...]] = ("gallery.neighbors",)
     batch: ClassVar[str] = ""
+    reach: ClassVar[dict[str, str]] = {"gallery.neighbors": "k1"}
 
     k1: int = Field(20, ge=2)
     k2: int = Field(6, ge=1)

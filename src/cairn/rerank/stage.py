@@ -20,6 +20,10 @@ class Stage(Protocol):
         needs: What the context must hold, by name (``cairn.rerank.context.NEEDS``).
         batch: Why it needs the whole batch of queries (it is *transductive*); empty for a stage
             that is *online*: what it says of a photograph does not depend on other photographs.
+
+    A stage that looks at the first few entries of each row of what it needs has ``reach`` besides:
+    for the need, which of its values says how many. One that takes something off gallery rows,
+    whatever the query, has ``taken(rows, context)``, which says how much.
     """
 
     name: ClassVar[str]

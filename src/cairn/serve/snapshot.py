@@ -9,7 +9,6 @@ Legend of shapes: N rows, L landmarks.
 from __future__ import annotations
 
 from collections.abc import Callable
-from copy import copy
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,7 +21,6 @@ from cairn.domain import Float32, Int64, Landmark
 from cairn.gallery import Gallery
 from cairn.recognize import Recognizer
 from cairn.runtime import Runtime
-from cairn.searchers import ExactSearcher
 from cairn.serve.photographs import preparer
 from cairn.serve.settings import ServeSettings
 
@@ -66,10 +64,8 @@ class Snapshot:
         recognizer = Recognizer(gallery, runtime, search=settings.search)
         plain = recognizer
         if gallery.penalty is not None:
-            # An index and a calibration hold for the penalty; without it there is neither.
-            plain = copy(recognizer)
-            plain.gallery, plain.judge = gallery.without_penalty(), None
-            plain.searcher = ExactSearcher(gallery.table.vectors)
+            # An index holds for the penalty; without it there is none.
+            plain = Recognizer(gallery.without_penalty(), runtime, use_penalty=False)
         limits = settings.limits
         prepare = preparer(runtime.preprocess, max_pixels=limits.pixels, max_scans=limits.scans)
         rows: dict[str, int] = {}
