@@ -35,6 +35,16 @@ Bool = NDArray[np.bool_]
 TOP = 10
 """Non-landmarks of a query that are looked at, as R1 does."""
 
+NUMBERS = (
+    "intercept",
+    "score_weight",
+    "margin_weight",
+    "size_weight",
+    "bank_weight",
+    "most_margin",
+)
+"""Values of the stage that ``fit_chance`` gives."""
+
 
 class Chance(Value):
     """Every query's first vote gets the logit of its chance of being right.
@@ -149,8 +159,8 @@ def fit_chance(
         context: Theirs; the gallery's landmarks and the queries' similarities to the bank are used.
         right: (Q,) whether the first vote is right.
         known: (Q,) whether the gallery has the query's landmark.
-        known_share: The share of such queries where the stage will work, in (0, 1): the others
-            count so much more or less. None takes the validation's own.
+        known_share: The share of such queries where the stage will work, in (0, 1]: the others
+            count so much more or less, at 1 not at all. None takes the validation's own.
         top: See ``Chance``.
         ridge: See ``Logistic.fit``.
 
@@ -163,7 +173,8 @@ def fit_chance(
             raise CairnError(f"a chance cannot be fitted without {need}")
     assert context.gallery.landmarks is not None
     assert context.queries.to_bank is not None
-    rows = np.flatnonzero(votes.landmarks[:, :1] >= 0)
+    answered = votes.landmarks[:, 0] >= 0
+    rows = np.flatnonzero(answered & known if known_share == 1 else answered)
     votes = Votes(votes.landmarks[rows], votes.scores[rows])
     landmarks, to_bank = context.gallery.landmarks, context.queries.to_bank[rows]
     leads = inputs_of(votes, landmarks, to_bank, most_margin=np.inf, top=top)[:, 1]
