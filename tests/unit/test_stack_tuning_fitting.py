@@ -28,10 +28,11 @@ from cairn.stack_tuning.gains import rows_of
 from cairn.stack_tuning.recipe import recipe_toml
 
 NAMES = ("arch", "bridge", "castle", "dome", "tower")
+Made = tuple[Neighbors, Context, list[str], dict[str, set[str]]]
 HEADS: list[Any] = [{"stage": "sum-votes", "num_hits": 3}, {"stage": "best-vote"}]
 
 
-def world(num: int = 80, seed: int = 0, *, tells: bool = True) -> tuple[Any, ...]:
+def world(num: int = 80, seed: int = 0, *, tells: bool = True) -> Made:
     """Return hits, context, ids and truth; ``tells``: what makes an answer right can be seen."""
     rng = np.random.default_rng(seed)
     codes = np.repeat(np.arange(5), [2, 3, 5, 8, 12])
@@ -63,7 +64,7 @@ def trials_of(queries: Queries, folds: int = 4, share: float | None = None) -> T
 
 
 def by_loop(
-    head: Any, made: tuple[Any, ...], train: set[str], judge: set[str], share: float | None
+    head: Any, made: Made, train: set[str], judge: set[str], share: float | None
 ) -> dict[str, tuple[str, float]]:
     """Return what a fit on some queries says of others."""
     found, context, ids, truth = made
@@ -95,7 +96,7 @@ def test_every_query_is_answered_by_a_fit_without_its_fold(share: float | None) 
     ids = np.asarray(sorted(truth))
     folds = [set(ids[mask].tolist()) for mask in trials.parts.folds]
     for head in HEADS:
-        gaps = trials.gaps(tuple(compose([head]).stages) + (ChanceToFit(),))
+        gaps = trials.gaps((*compose([head]).stages, ChanceToFit()))
 
         def gap(answers: dict[str, tuple[str, float]], share: float | None = share) -> float:
             return global_average_precision(
@@ -251,6 +252,6 @@ def test_numbers_that_are_given_stay() -> None:
     assert [option[-1] for option in space.slots[1].options] == [
         Chance(intercept=-1.0, score_weight=weight, bank_weight=4.0) for weight in (2.0, 3.0)
     ]
-    assert space_of([{"stage": "best-vote"}, {"stage": "chance", "fit": True}]).slots[1].options == (
-        (ChanceToFit(),),
-    )
+    assert space_of([{"stage": "best-vote"}, {"stage": "chance", "fit": True}]).slots[
+        1
+    ].options == ((ChanceToFit(),),)

@@ -14,7 +14,8 @@ Legend of shapes: Q queries, G gallery rows, V votes of a query, M non-landmarks
 
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -103,6 +104,28 @@ class Chance(Value):
         scores = np.where(cast, found.scores, 0.0)
         moved = logits[:, None] - (scores[:, :1] - scores)
         return Votes(found.landmarks, np.where(cast, moved, -np.inf))
+
+
+def require_numbers(tables: Sequence[Mapping[str, Any]], *, where: object) -> None:
+    """Refuse a chance that is still to be fitted: it would leave the ranking as it is.
+
+    Args:
+        tables: Of the recipe's stages.
+        where: The file.
+
+    Raises:
+        CairnError: It says what fits it.
+    """
+    for number, table in enumerate(tables, start=1):
+        if table.get("stage") != Chance.name:
+            continue
+        if "fit" in table or not any(name in table for name in NUMBERS):
+            raise CairnError(
+                "the numbers of 'chance' are still to be fitted",
+                where=f"{where}: stage {number}",
+                todo=f"`cairn tune GALLERY VALIDATION --recipe {where} -o FOLDER` writes the "
+                "recipe with them",
+            )
 
 
 def inputs_of(
