@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -132,6 +133,62 @@ def test_a_recipe_with_choices_is_tuned_and_judged(made: Path, tmp_path: Path) -
     assert (out / "trials.jsonl").read_text("utf-8") == trials
 
 
+FITTED = """
+num_hits = 12
+
+[[stages]]
+stage = "best-vote"
+
+[[stages]]
+stage = "chance"
+top = [1, 3]
+"""
+
+
+def test_a_chance_is_fitted_on_validation_and_used_as_it_was_judged(
+    made: Path, pictures: Manifest, tmp_path: Path
+) -> None:
+    """Landmarks of many photographs are called unknown, so that size tells right from wrong."""
+    whole = pictures.gallery()
+    large, seen, rows = {"landmark0", "landmark1"}, Counter[str](), []
+    for row, one in enumerate(whole.landmark_ids):
+        seen[one] += 1
+        if one in large or seen[one] <= 2:
+            rows.append(row)
+    few = Manifest(whole.table.take(pa.array(rows)), whole.root)
+    embed(made / "model", few, tmp_path / "embeddings", backend="torch")
+    gallery = tmp_path / "gallery"
+    Gallery.build(tmp_path / "embeddings", made / "model", gallery)
+    call("penalize", gallery, made / "bank")
+    for name in ("validation", "test"):
+        asked = Manifest.read(made / f"{name}.parquet")
+        shown = [None if one in large else one or None for one in asked.landmark_ids]
+        column = asked.table.column_names.index("landmark_id")
+        table = asked.table.set_column(column, "landmark_id", pa.array(shown, pa.string()))
+        Manifest(table, asked.root).write(tmp_path / f"{name}.parquet")
+    (tmp_path / "choices.toml").write_text(FITTED, "utf-8")
+    out = tmp_path / "tuned"
+    text, _ = call(
+        *("tune", gallery, tmp_path / "validation.parquet", tmp_path / "test.parquet"),
+        *("--recipe", tmp_path / "choices.toml", "-o", out, "--json", *FAST),
+    )
+    value = json.loads(text)
+    pipeline = read_stages(out / "recipe.toml", online=True)
+    assert pipeline.to_json() == value["stages"]
+    assert [stage.name for stage in pipeline.stages] == ["best-vote", "chance"]
+    assert value["stages"][-1]["size_weight"] < 0
+    assert "fit" not in (out / "recipe.toml").read_text("utf-8").split("[[stages]]", 1)[1]
+    answers = tmp_path / "answers.csv"
+    call(
+        *("recognize", gallery, tmp_path / "test.parquet", "-o", answers, *FAST[:2]),
+        *("--stages", out / "recipe.toml"),
+    )
+    score, _ = call("evaluate", answers, tmp_path / "test.parquet", "--resamples", "0", "--json")
+    figures = value["figures"]["test"]
+    assert json.loads(score)["gap"] == pytest.approx(figures["tuned"]["value"])
+    assert figures["tuned"]["value"] != pytest.approx(figures["plain"]["value"])
+
+
 def test_stages_are_chosen_where_no_recipe_says_which(made: Path, tmp_path: Path) -> None:
     text, told = call(
         *("tune", made / "plain", made / "validation.parquet", "-o", tmp_path / "out"),
@@ -141,7 +198,8 @@ def test_stages_are_chosen_where_no_recipe_says_which(made: Path, tmp_path: Path
     assert "keeps no bank" in told
     names = {slot["stage"] for slot in value["space"]}
     assert "sum-votes" in names
-    assert not names & {"penalty", "dense-penalty", "query-penalty", "verify"}
+    assert "head-best" in names
+    assert not names & {"penalty", "dense-penalty", "query-penalty", "verify", "chance"}
     assert set(value["figures"]) == {"validation"}
     assert value["optimism"] is None
     assert value["method"] == "stage after stage"

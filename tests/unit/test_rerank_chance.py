@@ -1,6 +1,7 @@
 """Ranking by chance, and the best image with the head: formulas by loops, fits by scikit-learn."""
 
 import math
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,15 @@ from sklearn.linear_model import LogisticRegression
 
 from cairn.domain import Neighbors
 from cairn.errors import CairnError
-from cairn.rerank import Context, GallerySide, HeadTable, QuerySide, Votes, compose
+from cairn.rerank import (
+    Context,
+    GallerySide,
+    HeadTable,
+    QuerySide,
+    Votes,
+    compose,
+    read_stages,
+)
 from cairn.rerank.chance import Chance, fit_chance
 from cairn.rerank.head_best import add_head_to_best
 from cairn.rerank.voting import best_votes
@@ -165,6 +174,22 @@ def test_a_fitted_stage_stands_in_a_recipe() -> None:
     assert again == pipeline
     with pytest.raises(CairnError, match="score_weight"):
         compose([{"stage": "best-vote"}, {"stage": "chance", "score_weight": -1.0}])
+
+
+@pytest.mark.parametrize("values", ["", "top = 3", "fit = true"])
+def test_a_recipe_without_the_numbers_is_refused(values: str, tmp_path: Path) -> None:
+    path = tmp_path / "recipe.toml"
+    path.write_text(f'[[stages]]\nstage = "best-vote"\n\n[[stages]]\nstage = "chance"\n{values}\n')
+    with pytest.raises(CairnError, match=r"stage 2[\s\S]*cairn tune"):
+        read_stages(path)
+
+
+def test_at_a_share_of_one_only_landmarks_count() -> None:
+    votes, context, right, known = drawn(200, 5)
+    rows = np.flatnonzero(known)
+    few = Votes(votes.landmarks[rows], votes.scores[rows])
+    alone = fit_chance(few, context.take(rows), right[rows], known[rows])
+    assert fit_chance(votes, context, right, known, known_share=1.0) == alone
 
 
 def test_what_cannot_be_fitted_is_refused() -> None:

@@ -155,6 +155,8 @@ def tables() -> list[list[dict[str, Any]]]:
 def test_a_trial_is_the_pipeline_and_the_metric(name: str) -> None:
     if "queries.inliers" in STAGES[name].needs:
         pytest.skip("needs photographs")
+    if name == "chance":
+        pytest.skip("its numbers are fitted: test_stack_tuning_fitting")
     lead = [{"stage": "best-vote"}] if STAGES[name].takes == ("votes",) else []
     queries = queries_of()
     trials = trials_of(queries, folds=3)
@@ -324,7 +326,10 @@ def test_selection_adds_the_stage_that_gains_most() -> None:
     candidates = portfolio(queries.context)
     names = [one.slot.name for one in candidates]
     assert "verify" not in names  # nobody gave a matcher
-    assert len(names) == 12
+    assert len(names) == 14
+    assert "head-best" in names
+    assert names[-1] == "chance"
+    candidates = candidates[:-1]  # without folds nothing is fitted
     path = forward(candidates, Looking(lambda row: float(trials.gaps(row)[0]), limit=9999), most=1)
     best = max(float(trials.gaps(option)[0]) for one in candidates for option in one.slot.options)
     assert len(path) == 2

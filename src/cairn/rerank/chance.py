@@ -14,7 +14,8 @@ Legend of shapes: Q queries, G gallery rows, V votes of a query, M non-landmarks
 
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,6 +35,16 @@ Bool = NDArray[np.bool_]
 
 TOP = 10
 """Non-landmarks of a query that are looked at, as R1 does."""
+
+NUMBERS = (
+    "intercept",
+    "score_weight",
+    "margin_weight",
+    "size_weight",
+    "bank_weight",
+    "most_margin",
+)
+"""Values of the stage that ``fit_chance`` gives."""
 
 
 class Chance(Value):
@@ -95,6 +106,28 @@ class Chance(Value):
         return Votes(found.landmarks, np.where(cast, moved, -np.inf))
 
 
+def require_numbers(tables: Sequence[Mapping[str, Any]], *, where: object) -> None:
+    """Refuse a chance that is still to be fitted: it would leave the ranking as it is.
+
+    Args:
+        tables: Of the recipe's stages.
+        where: The file.
+
+    Raises:
+        CairnError: It says what fits it.
+    """
+    for number, table in enumerate(tables, start=1):
+        if table.get("stage") != Chance.name:
+            continue
+        if "fit" in table or not any(name in table for name in NUMBERS):
+            raise CairnError(
+                "the numbers of 'chance' are still to be fitted",
+                where=f"{where}: stage {number}",
+                todo=f"`cairn tune GALLERY VALIDATION --recipe {where} -o FOLDER` writes the "
+                "recipe with them",
+            )
+
+
 def inputs_of(
     votes: Votes, landmarks: Int64, to_bank: Float32, *, most_margin: float, top: int
 ) -> Float64:
@@ -149,8 +182,8 @@ def fit_chance(
         context: Theirs; the gallery's landmarks and the queries' similarities to the bank are used.
         right: (Q,) whether the first vote is right.
         known: (Q,) whether the gallery has the query's landmark.
-        known_share: The share of such queries where the stage will work, in (0, 1): the others
-            count so much more or less. None takes the validation's own.
+        known_share: The share of such queries where the stage will work, in (0, 1]: the others
+            count so much more or less, at 1 not at all. None takes the validation's own.
         top: See ``Chance``.
         ridge: See ``Logistic.fit``.
 
@@ -163,7 +196,8 @@ def fit_chance(
             raise CairnError(f"a chance cannot be fitted without {need}")
     assert context.gallery.landmarks is not None
     assert context.queries.to_bank is not None
-    rows = np.flatnonzero(votes.landmarks[:, :1] >= 0)
+    answered = votes.landmarks[:, 0] >= 0
+    rows = np.flatnonzero(answered & known if known_share == 1 else answered)
     votes = Votes(votes.landmarks[rows], votes.scores[rows])
     landmarks, to_bank = context.gallery.landmarks, context.queries.to_bank[rows]
     leads = inputs_of(votes, landmarks, to_bank, most_margin=np.inf, top=top)[:, 1]

@@ -28,7 +28,7 @@ from cairn.domain import Int64, Neighbors
 from cairn.errors import CairnError, nearest
 from cairn.rerank.answers import Answer, Float64, Votes
 from cairn.rerank.batch import Demote, Quantile
-from cairn.rerank.chance import Chance
+from cairn.rerank.chance import Chance, require_numbers
 from cairn.rerank.confidence import SoftConfidence
 from cairn.rerank.context import Context, require
 from cairn.rerank.expansion import AlphaExpansion
@@ -260,7 +260,8 @@ def read_stages(path: Path, *, online: bool = False) -> Pipeline:
     """Return the pipeline of a recipe: a TOML file with a ``[[stages]]`` table for each.
 
     Raises:
-        CairnError: The file is missing or not TOML, holds something else, or as ``compose``.
+        CairnError: The file is missing or not TOML, holds something else, has a ``chance`` without
+            its numbers, or as ``compose``.
     """
     try:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -276,6 +277,7 @@ def read_stages(path: Path, *, online: bool = False) -> Pipeline:
         raise CairnError("a recipe needs [[stages]]", where=path, todo="one such table a stage")
     if not isinstance(num_hits, int) or isinstance(num_hits, bool) or num_hits < 1:
         raise CairnError(f"num_hits must be a whole number of at least 1: {num_hits!r}", where=path)
+    require_numbers(tables, where=path)
     return compose(tables, num_hits=num_hits, where=path, online=online)
 
 

@@ -10,7 +10,7 @@ Legend of shapes: Q queries, S rows of stages, B resamples.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
@@ -18,15 +18,12 @@ import numpy as np
 
 from cairn.bootstrap import NUM_RESAMPLES, Interval, bootstrap, intervals
 from cairn.domain import Int64
-from cairn.errors import CairnError
 from cairn.known_share import unknown_weight
 from cairn.metrics import Ranking, accuracy, gap
-from cairn.rerank import Pipeline, Stage
 from cairn.rerank.answers import Float64
-from cairn.rerank.stage import VOTES
 from cairn.rerank.voting import BestVote
 from cairn.stack_tuning.queries import Queries
-from cairn.stack_tuning.space import Slot, Stages, said, table_of
+from cairn.stack_tuning.space import Slot, Stages, runnable, said, table_of
 from cairn.stack_tuning.trials import Runs, Trials
 
 Kind = Literal["alone", "in sequence", "left out"]
@@ -58,6 +55,7 @@ class Measured:
         queries: Queries,
         rows: Sequence[Stages],
         *,
+        fitted_by: Trials | None = None,
         others: Mapping[str, Ranking] | None = None,
         known_share: float | None = None,
         num_resamples: int = NUM_RESAMPLES,
@@ -68,18 +66,21 @@ class Measured:
         Args:
             queries: Any.
             rows: Rows; equal ones are measured once.
+            fitted_by: On the validation queries, where numbers are to be fitted. On these very
+                queries each is answered by a fit without its fold, on others by that of all.
             others: Other answers to the same queries, by name.
             known_share: See ``cairn.known_share``.
             num_resamples: B.
             seed: Of the resamples.
 
         Raises:
-            CairnError: The context lacks what a stage needs, or as ``unknown_weight``.
+            CairnError: The context lacks what a stage needs, numbers are to be fitted and nothing
+                says by whom, or as ``unknown_weight``.
         """
         distinct = tuple(dict.fromkeys(rows))
         others = others or {}
-        runs = Runs(queries)
-        rankings = [*(runs.ranking(row) for row in distinct), *others.values()]
+        ranked = _ranked_by(queries, fitted_by)
+        rankings = [*(ranked(row) for row in distinct), *others.values()]
         labelled = queries.labelled
 
         def statistic(counts: Int64 | None) -> Float64:
@@ -122,6 +123,16 @@ class Measured:
 
     def _at(self, row: Row) -> int:
         return self.rows.index(row)
+
+
+def _ranked_by(queries: Queries, fitted_by: Trials | None) -> Callable[[Stages], Ranking]:
+    """Return what answers rows of stages on these queries without a fit that saw who it judges."""
+    if fitted_by is None:
+        return Runs(queries).ranking
+    if fitted_by.queries is queries:
+        return fitted_by.ranking
+    runs, trials = Runs(queries), fitted_by
+    return lambda row: runs.ranking(trials.fitted(row))
 
 
 def optimism(validation: Measured, test: Measured, row: Stages) -> Interval:
@@ -179,7 +190,7 @@ def ablation(chosen: Stages, slots: Sequence[Slot], trials: Trials) -> list[Line
     """
     lines = []
     for slot in slots:
-        rows = [_runnable(option) for option in slot.options]
+        rows = [runnable(option) for option in slot.options]
         best = max(rows, key=lambda row: float(trials.gaps(row)[0]))
         if best != (BestVote(),):
             lines.append(Line("alone", slot.name, best, ()))
@@ -188,7 +199,7 @@ def ablation(chosen: Stages, slots: Sequence[Slot], trials: Trials) -> list[Line
         lines.append(Line("in sequence", chosen[end - 1].name, chosen[:end], chosen[:before]))
     for at, stage in enumerate(chosen):
         if stage.name != BestVote.name and len(ends) > 1:
-            rest = _runnable((*chosen[:at], *chosen[at + 1 :]))
+            rest = runnable((*chosen[:at], *chosen[at + 1 :]))
             lines.append(Line("left out", stage.name, chosen, rest))
     return lines
 
@@ -208,17 +219,6 @@ def smallest_gain(measured: Measured, lines: Sequence[Line], chosen: Stages) -> 
         return POWER * measured.error(chosen, ())
     errors = [measured.error(line.row, ()) for line in lines if line.kind == "alone"]
     return POWER * max(errors) if errors else None
-
-
-def _runnable(stages: Stages) -> Stages:
-    """Return stages with the best hit's vote before the first that works on votes and has none."""
-    try:
-        Pipeline(stages)
-    except CairnError:
-        at = next(at for at, stage in enumerate(stages) if stage.takes == VOTES)
-        vote: Stage = BestVote()
-        return (*stages[:at], vote, *stages[at:])
-    return stages
 
 
 def _interval(value: float, samples: Float64) -> Interval:

@@ -30,6 +30,7 @@ from cairn.splitting.sides import side_of
 from cairn.splitting.verify import verify_sides
 from cairn.stack_tuning import cautions
 from cairn.stack_tuning.cautions import Caution
+from cairn.stack_tuning.fitting import is_fitted
 from cairn.stack_tuning.gains import Measured, ablation, rows_of, smallest_gain
 from cairn.stack_tuning.outcome import TODAY, Outcome, Wishes
 from cairn.stack_tuning.portfolio import needs_of_portfolio, portfolio
@@ -137,6 +138,8 @@ def tune_gallery(
     trials = Trials(queries, parts, log, tick=lambda: next(ticks))
     start = time.perf_counter()
     candidates = portfolio(queries.context)
+    if not trials.can_fit:
+        candidates = tuple(one for one in candidates if all(map(is_fitted, one.slot.options)))
     if space is None:
         tuned = select(trials, candidates, limit=wishes.limit)
     else:
@@ -151,6 +154,7 @@ def tune_gallery(
         measured[name] = Measured.of(
             some,
             rows_of(lines, tuned.stages),
+            fitted_by=trials,
             others=_today(gallery, tables[name], some),
             known_share=wishes.known_share,
             num_resamples=wishes.num_resamples,

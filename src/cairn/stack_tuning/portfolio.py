@@ -18,6 +18,7 @@ from cairn.stack_tuning.space import Slot
 CHOICES: Mapping[str, Mapping[str, tuple[Any, ...]]] = {
     "alpha-expansion": {"num": (1, 2, 3, 5, 10), "alpha": (0.0, 3.0)},
     "best-vote": {},
+    "chance": {"top": (3, 10)},  # its numbers are fitted
     "cut-off": {"top": (3, 5), "threshold": (0.2, 0.3, 0.4, 0.5, 0.6, 0.7)},
     "demote": {"most": (10, 20, 30)},
     "dense-penalty": {"top": (3, 5), "weight": (0.25, 0.5, 0.75, 1.0)},
@@ -25,6 +26,7 @@ CHOICES: Mapping[str, Mapping[str, tuple[Any, ...]]] = {
         "threshold": (0.2, 0.3, 0.4, 0.5, 0.6, 0.7),
         "amount": (0.1, 0.3, 1.0),
     },
+    "head-best": {"head_weight": (0.25, 0.5, 1.0, 1.5, 2.0, 3.0)},
     "head-product": {
         "num_hits": (3, 5, 10, 30),
         "power": (1.0, 4.0, 8.0),
@@ -93,13 +95,15 @@ _ORDER = (
     ("soft-confidence", "votes"),
     ("head-product", "votes"),
     ("head-sum", "votes"),
+    ("head-best", "votes"),
     ("distractor-penalty", "distractor"),
     ("query-penalty", "query penalty"),
+    ("chance", "chance"),
 )
 """Stages that answer one photograph alone, in the order they run (docs/rerank.md), and their kind.
 
 What expects cosines comes first, then what takes penalties off gallery images, then votes, then
-what lowers the confidence of a query.
+what lowers the confidence of a query, and last what ranks by chance.
 """
 
 

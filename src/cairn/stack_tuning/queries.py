@@ -130,9 +130,18 @@ class Queries:
         shown[self.places] = np.where(is_told, scores, -np.inf)
         right = np.zeros(len(self.labelled), dtype=np.bool_)
         right[self.places] = is_told & (self.truths == codes[:, None]).any(axis=1)
-        told = self.places[is_told]
-        order = told[np.argsort(-shown[told], kind="stable")]
-        return Ranking(self.image_ids, self.labelled, right, shown, order)
+        return self.ranked(right, shown)
+
+    def ranked(self, right: Bool, scores: Float64) -> Ranking:
+        """Return answers in order.
+
+        Args:
+            right: (Q,) whether each is right.
+            scores: (Q,) their scores; -inf where there is none.
+        """
+        told = np.flatnonzero(scores > -np.inf)
+        order = told[np.argsort(-scores[told], kind="stable")]
+        return Ranking(self.image_ids, self.labelled, right, scores, order)
 
 
 def stratified(labelled: Bool, num: int, rng: np.random.Generator) -> list[Int64]:
@@ -156,11 +165,13 @@ class Parts:
             the K folds.
         sizes: (P, Q) how many ranks its answer takes there; 0 where it is not in the part.
         num_known: (P,) landmark queries of each.
+        known_share: What the sizes stand for; see ``cairn.known_share``.
     """
 
     masks: Bool
     sizes: Float64
     num_known: Int64
+    known_share: float | None = None
 
     @classmethod
     def of(
@@ -194,7 +205,7 @@ class Parts:
         for part, mask in enumerate(masks):
             weight = unknown_weight(labelled, known_share, mask.astype(np.int64))
             sizes[part] = mask * np.where(labelled, 1.0, weight)
-        return cls(masks, sizes, (masks & labelled).sum(axis=1))
+        return cls(masks, sizes, (masks & labelled).sum(axis=1), known_share)
 
     @property
     def num_folds(self) -> int:
@@ -209,15 +220,27 @@ class Parts:
         """Return the part that is a fold."""
         return 1 + self.num_folds + fold
 
-    def gaps(self, ranking: Ranking) -> Float64:
-        """Return (P,) GAP of a ranking in each part."""
-        places = np.cumsum(self.sizes[:, ranking.order], axis=1)
+    @property
+    def folds(self) -> list[Bool]:
+        """The K folds, (Q,) each: whether a query is in it."""
+        return list(self.masks[1 + self.num_folds :])
+
+    def unseen(self, part: int) -> frozenset[int]:
+        """Return the folds that nothing may see that a part chooses or judges."""
+        if not part:
+            return frozenset()
+        return frozenset({(part - 1) % self.num_folds})
+
+    def gaps(self, ranking: Ranking, parts: Sequence[int] | None = None) -> Float64:
+        """Return (P,) GAP of a ranking in each part, or in some."""
+        which = slice(None) if parts is None else list(parts)
+        places = np.cumsum(self.sizes[which][:, ranking.order], axis=1)
         right = ranking.correct[ranking.order]
-        counted = self.masks[:, ranking.order[right]]
+        counted = self.masks[which][:, ranking.order[right]]
         hits = np.cumsum(counted, axis=1)
         ranks = places[:, right]
         precisions = np.divide(hits, ranks, out=np.zeros(ranks.shape), where=counted)
-        gaps: Float64 = precisions.sum(axis=1) / self.num_known
+        gaps: Float64 = precisions.sum(axis=1) / self.num_known[which]
         return gaps
 
 

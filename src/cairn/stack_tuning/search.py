@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from cairn.stack_tuning.portfolio import Candidate
-from cairn.stack_tuning.space import Space, Stages
+from cairn.stack_tuning.space import Space, Stages, runnable
 
 Score = Callable[[Stages], float]
 """A row of stages -> what is to be large: GAP on one part of the queries."""
@@ -165,14 +165,14 @@ def forward(
 ) -> list[Step]:
     """Return rows of 0, 1, 2, ... stages, each the best that one more candidate makes of the last.
 
-    After each addition the options of those that were there are tried again, once. It ends where
-    nothing gains.
+    After each addition what was there is tried again, once: its other options, and other candidates
+    of its kind. It ends where nothing gains.
 
     Args:
         candidates: What may be put in, each at its own place.
         looking: Where rows are offered.
         most: Candidates in the longest row.
-        sweep: Try the options of the others again.
+        sweep: Try the others again.
     """
     path = [Step((), looking.offer(()))]
     row: dict[int, Stages] = {}  # rank -> option
@@ -211,12 +211,18 @@ def _grown(
 def _swept(
     row: Row, candidates: Sequence[Candidate], looking: Looking, score: float
 ) -> tuple[Row, float]:
-    """Return the row with the options of each of its places tried again, the others held."""
+    """Return the row with each of its places tried again, the others held.
+
+    What may stand there is every option of the candidates of its kind: what was best alone, a sum
+    of votes say, need not be best before what was added since.
+    """
+    kind_of = {one.rank: one.kind for one in candidates}
     for candidate in candidates:
-        if candidate.rank not in row:
+        if candidate.kind not in {kind_of[rank] for rank in row}:
             continue
         for option in candidate.slot.options:
-            other = {**row, candidate.rank: option}
+            rest = {rank: one for rank, one in row.items() if kind_of[rank] != candidate.kind}
+            other = {**rest, candidate.rank: option}
             value = looking.offer(_joined(other))
             if value > score + LEAST_GAIN:
                 row, score = other, value
@@ -224,7 +230,7 @@ def _swept(
 
 
 def _joined(row: Row) -> Stages:
-    return tuple(stage for rank in sorted(row) for stage in row[rank])
+    return runnable(tuple(stage for rank in sorted(row) for stage in row[rank]))
 
 
 def _names(row: Row, candidates: Sequence[Candidate]) -> tuple[str, ...]:

@@ -11,6 +11,9 @@ A recipe with choices is a recipe of stages in which a value may be a list::
     top = [3, 10]
     optional = true          # the search may leave the stage out
 
+    [[stages]]
+    stage = "chance"         # without numbers: they are fitted (``cairn.stack_tuning.fitting``)
+
 Every combination is checked as a recipe would be; those that a stage refuses together (``k2`` above
 ``k1``, say) are left out, and a value that no combination takes is an error.
 """
@@ -26,9 +29,12 @@ from itertools import product
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from cairn.config.value import parse_value
 from cairn.errors import CairnError, nearest
 from cairn.rerank import NUM_HITS, STAGES, Pipeline, Stage, compose
 from cairn.rerank.stage import VOTES
+from cairn.rerank.voting import BestVote
+from cairn.stack_tuning.fitting import ChanceToFit, asks_to_fit
 
 Stages: TypeAlias = tuple[Stage, ...]
 Table: TypeAlias = Mapping[str, Any]
@@ -86,11 +92,17 @@ class Slot:
         # What works on votes alone is checked behind something that makes them.
         is_last = getattr(STAGES.get(stage), "takes", ()) == VOTES
         lead: list[Table] = [{"stage": "best-vote"}] if is_last else []
+        is_fit = asks_to_fit(stage, choices, where=place)
         made, used, refusal = [], set(), None
         for combination in product(*choices.values()):
             table = dict(zip(choices, combination, strict=True))
             try:
-                made.append((*before, compose([*lead, {"stage": stage, **table}]).stages[-1]))
+                one: Stage = (
+                    parse_value(ChanceToFit, table, where=place)
+                    if is_fit
+                    else compose([*lead, {"stage": stage, **table}]).stages[-1]
+                )
+                made.append((*before, one))
             except CairnError as error:
                 refusal = refusal or error
             else:
@@ -220,6 +232,23 @@ def space_of(tables: Sequence[Table], *, num_hits: int = NUM_HITS, where: object
         }
         slots.append(Slot.of(name, choices, optional=optional, where=place))
     return Space(tuple(slots), num_hits)
+
+
+def runnable(stages: Stages) -> Stages:
+    """Return stages with the best hit's vote before the first that works on votes and has none.
+
+    Raises:
+        CairnError: They do not follow one another for another reason.
+    """
+    for at, stage in enumerate(stages):
+        if stage.gives == VOTES and stage.takes != VOTES:
+            break
+        if stage.takes == VOTES:
+            vote: Stage = BestVote()
+            stages = (*stages[:at], vote, *stages[at:])
+            break
+    Pipeline(stages)
+    return stages
 
 
 def key_of(stages: Sequence[Stage]) -> str:

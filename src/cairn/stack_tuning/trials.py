@@ -9,7 +9,7 @@ import hashlib
 import json
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,8 @@ from cairn.errors import CairnError
 from cairn.metrics import Ranking, accuracy
 from cairn.rerank import Pipeline
 from cairn.rerank.answers import Answer, Float64, Votes
-from cairn.stack_tuning.queries import Parts, Queries
+from cairn.stack_tuning.fitting import LEAST_FOLDS, ChanceToFit, fit_stage, is_fitted
+from cairn.stack_tuning.queries import Bool, Parts, Queries
 from cairn.stack_tuning.space import Stages, key_of, table_of
 
 CACHE_BYTES = 512 * 1024 * 1024
@@ -48,22 +49,59 @@ class Runs:
         Raises:
             CairnError: The context lacks what a stage needs.
         """
+        return self.queries.ranking(self.answer(stages))
+
+    def answer(self, stages: Stages, *, kept: bool = False) -> Answer:
+        """Return what stages make of all hits.
+
+        Args:
+            stages: A row.
+            kept: Keep it for rows that begin with it, as is done with what comes before its last.
+
+        Raises:
+            CairnError: The context lacks what a stage needs.
+        """
         Pipeline(stages).require(self.queries.context)
         answer: Answer = self.queries.found
         done = 0
         for num in range(len(stages), 0, -1):
-            kept = self._kept.get(stages[:num])
-            if kept is not None:
+            earlier = self._kept.get(stages[:num])
+            if earlier is not None:
                 self._kept.move_to_end(stages[:num])
-                answer, done = kept, num
+                answer, done = earlier, num
                 break
         for num in range(done, len(stages)):
             start = time.perf_counter()
             answer = stages[num](answer, self.queries.context)
             is_slow = time.perf_counter() - start > SLOW_S
-            if is_slow or num + 1 < len(stages):
+            if kept or is_slow or num + 1 < len(stages):
                 self._keep(stages[: num + 1], answer)
-        return self.queries.ranking(answer)
+        return answer
+
+    def fitted(self, stages: Stages, train: Bool, known_share: float | None) -> Stages | None:
+        """Return a row with all its numbers; None where the queries tell nothing apart.
+
+        Args:
+            stages: A row; a stage that is to be fitted sees what those before it, fitted, give.
+            train: (Q,) which queries a fit may see.
+            known_share: See ``cairn.known_share``.
+
+        Raises:
+            CairnError: As ``answer``.
+        """
+        done: Stages = ()
+        for stage in stages:
+            if isinstance(stage, ChanceToFit):
+                Pipeline((*done, stage)).require(self.queries.context)
+                votes = self.answer(done, kept=True)
+                assert isinstance(votes, Votes), "what is fitted works on votes"
+                made = fit_stage(stage, votes, self.queries, train, known_share)
+                if made is None:
+                    return None
+                done = (*done, made)
+            else:
+                done = (*done, stage)
+        return done
 
     def _keep(self, stages: Stages, answer: Answer) -> None:
         self._kept[stages] = answer
@@ -124,6 +162,9 @@ class TrialLog:
 class Trials:
     """GAP of rows of stages in each part of the queries, each row run once.
 
+    Where a row has numbers to be fitted, no query is answered by a fit that saw its fold, nor, in a
+    part that is a fold or lacks one, by a fit that saw that fold.
+
     Args:
         queries: What stages are tried on.
         parts: Whose GAP is wanted.
@@ -164,18 +205,110 @@ class Trials:
         """
         return self._of(stages)[1]
 
+    def ranking(self, stages: Stages) -> Ranking:
+        """Return what a row answers to all queries, each by a fit that did not see its fold.
+
+        Raises:
+            CairnError: As ``Runs.ranking``; or numbers are to be fitted and the folds are few.
+        """
+        if is_fitted(stages):
+            return self._runs.ranking(stages)
+        return self._fitted_apart(stages, [0])[0]
+
+    def fitted(self, stages: Stages) -> Stages:
+        """Return a row with the numbers that all queries give: for other queries than these.
+
+        Where they tell nothing apart the stage leaves the ranking as it is.
+
+        Raises:
+            CairnError: As ``Runs.answer``.
+        """
+        made = self._fitted_without(stages, ())
+        return _unfitted(stages) if made is None else made
+
+    def recipe(self, stages: Stages) -> Stages:
+        """Return the same, for use.
+
+        Raises:
+            CairnError: As ``fitted``; or the queries tell nothing apart.
+        """
+        made = self._fitted_without(stages, ())
+        if made is None:
+            raise CairnError(
+                "the numbers of 'chance' cannot be fitted: all answers to the validation queries "
+                "are right, or none is",
+                todo="leave the stage out, or give harder photographs and some of no landmark",
+            )
+        return made
+
+    @property
+    def can_fit(self) -> bool:
+        """Whether there are folds enough to fit numbers without those that judge."""
+        return self.parts.num_folds >= LEAST_FOLDS
+
+    def _fitted_apart(self, stages: Stages, parts: Sequence[int]) -> list[Ranking]:
+        """Return the ranking of each part; every query by a fit without its fold and the part's.
+
+        A part of whose fits one has nothing to tell apart is ranked as if there were none: logits
+        of one fit and scores of none do not compare.
+        """
+        if not self.can_fit:
+            raise CairnError(
+                f"numbers are fitted where there are {LEAST_FOLDS} folds, to be judged on others",
+                where=f"{self.parts.num_folds} folds",
+                todo="add landmark queries and others, give folds, or write the numbers down",
+            )
+        by_unseen: dict[frozenset[int], Ranking | None] = {}
+        made = []
+        for part in parts:
+            right = np.zeros(len(self.queries.labelled), np.bool_)
+            scores = np.full(len(right), -np.inf)
+            for fold, members in enumerate(self.parts.folds):
+                if not (members & self.parts.masks[part]).any():
+                    continue
+                unseen = self.parts.unseen(part) | {fold}
+                if unseen not in by_unseen:
+                    row = self._fitted_without(stages, unseen)
+                    by_unseen[unseen] = None if row is None else self._runs.ranking(row)
+                one = by_unseen[unseen]
+                if one is None:
+                    made.append(self._runs.ranking(_unfitted(stages)))
+                    break
+                right = np.where(members, one.correct, right)
+                scores = np.where(members, one.scores, scores)
+            else:
+                made.append(self.queries.ranked(right, scores))
+        return made
+
+    def _fitted_without(self, stages: Stages, unseen: Collection[int]) -> Stages | None:
+        train = np.ones(len(self.queries.labelled), np.bool_)
+        for fold in unseen:
+            train &= ~self.parts.folds[fold]
+        return self._runs.fitted(stages, train, self.parts.known_share)
+
+    def _run(self, stages: Stages) -> tuple[Float64, float]:
+        if is_fitted(stages):
+            ranking = self._runs.ranking(stages)
+            return self.parts.gaps(ranking), accuracy(ranking)
+        rankings = self._fitted_apart(stages, range(len(self.parts.masks)))
+        gaps = [self.parts.gaps(one, [part]) for part, one in enumerate(rankings)]
+        return np.concatenate(gaps), accuracy(rankings[0])
+
     def _of(self, stages: Stages) -> tuple[Float64, float]:
         if stages not in self._found:
             told = None if self._log is None else self._log.found.get(key_of(stages))
             if told is None:
-                ranking = self._runs.ranking(stages)
-                told = self.parts.gaps(ranking), accuracy(ranking)
+                told = self._run(stages)
                 self.num_run += 1
                 if self._log is not None:
                     self._log.add(stages, *told)
             self._found[stages] = told
             self._tick()
         return self._found[stages]
+
+
+def _unfitted(stages: Stages) -> Stages:
+    return tuple(one.unfitted if isinstance(one, ChanceToFit) else one for one in stages)
 
 
 def subject_of(queries: Queries, parts: Parts) -> dict[str, Any]:

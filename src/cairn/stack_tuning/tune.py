@@ -19,6 +19,7 @@ from typing import Any, Literal
 import numpy as np
 
 from cairn.rerank.answers import Float64
+from cairn.stack_tuning.fitting import is_fitted
 from cairn.stack_tuning.portfolio import Candidate
 from cairn.stack_tuning.search import Looking, Step, descend, every, forward
 from cairn.stack_tuning.space import Space, Stages, table_of
@@ -64,6 +65,9 @@ class Tuned:
         num_tried: Different rows that were run, in all searches.
         is_spent: Whether a search ended at its limit.
         path: The lengths that forward selection tried.
+        recipe: The row with the numbers that all queries give, where some are fitted: what is to
+            be used. Its GAP on these queries would flatter; that of ``stages`` is of fits that
+            did not see the fold they answer.
     """
 
     stages: Stages
@@ -74,6 +78,7 @@ class Tuned:
     num_tried: int
     is_spent: bool
     path: tuple[PathStep, ...] = ()
+    recipe: Stages = ()
 
     @property
     def gain(self) -> float:
@@ -93,7 +98,7 @@ class Tuned:
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON values."""
         return {
-            "stages": [table_of(stage) for stage in self.stages],
+            "stages": [table_of(stage) for stage in self.recipe],
             "method": self.method,
             "gap": self.gap,
             "plain": self.plain,
@@ -148,6 +153,7 @@ def tune(trials: Trials, space: Space, *, limit: int = LIMIT, seed: int = 0) -> 
         _held_out(trials, [one.best for one in chosen]),
         len(trials),
         any(one.is_spent for one in (whole, *chosen)),
+        recipe=trials.recipe(whole.best),
     )
 
 
@@ -160,7 +166,8 @@ def select(
 ) -> Tuned:
     """Return the row that forward selection makes of candidates, its length cross-validated.
 
-    Without folds (too few queries) it is the longest row that gains on the queries at hand.
+    Without folds (too few queries) it is the longest row that gains on the queries at hand; with
+    too few of them to fit numbers, candidates that need it are left out.
 
     Args:
         trials: On the validation queries.
@@ -171,6 +178,8 @@ def select(
     Raises:
         CairnError: The context lacks what a stage needs.
     """
+    if not trials.can_fit:
+        candidates = [one for one in candidates if all(map(is_fitted, one.slot.options))]
     whole = _looking(trials, 0, limit)
     path = forward(candidates, whole, most=most)
     folds = range(trials.parts.num_folds)
@@ -187,6 +196,7 @@ def select(
         len(trials),
         any(one.is_spent for one in (whole, *chosen)),
         tuple(steps),
+        trials.recipe(steps[at].stages),
     )
 
 

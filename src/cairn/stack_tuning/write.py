@@ -32,7 +32,7 @@ def write_tuning(folder: Path, outcome: Outcome, *, gallery: str, facts: Mapping
     ]
     head = [f"Chosen by `cairn tune {gallery}`; {RESULT} has all numbers.", *gains]
     texts = {
-        "recipe.toml": recipe_toml(chosen, head=head, num_hits=outcome.num_hits),
+        "recipe.toml": recipe_toml(outcome.tuned.recipe, head=head, num_hits=outcome.num_hits),
         "ablation.md": summary.markdown(outcome),
         "report.html": page(outcome, gallery=gallery, recipe=str(folder / "recipe.toml")),
     }
