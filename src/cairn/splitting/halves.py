@@ -62,7 +62,7 @@ def part_queries(
     groups = leak_groups(queries, columns=[*recorded, *columns], looks=looks).groups
     kinds = _kinds(queries)
     ids = np.array(queries.image_ids)
-    first = {}  # of each group its first id, which names it in any order of rows
+    first: dict[int, str] = {}  # of each group its first id, which names it in any order of rows
     for group, name in zip(groups.tolist(), ids.tolist(), strict=True):
         first[group] = min(name, first.get(group, name))
     names = list(first.values())
