@@ -115,16 +115,18 @@ class Manifest:
         kept = pc.is_in(self.table["role"], pa.array(roles, pa.string()))
         return self._part(filtered(self.table, kept))
 
-    def gallery(self) -> Manifest:
+    def gallery(self, *, required: bool = True) -> Manifest:
         """Return the images recognized against: role gallery, or where there is none, train.
 
         Raises:
-            CairnError: There is neither.
+            CairnError: There is neither, and one is required; else a manifest without rows comes.
         """
         for role in ("gallery", "train"):
             chosen = self.select(role)
             if len(chosen):
                 return chosen
+        if not required:
+            return chosen
         raise CairnError(
             "the manifest has no image to recognize against",
             where=self.root,

@@ -139,3 +139,21 @@ def test_groups_and_wrong_words(manifest: Path) -> None:
         with pytest.raises(CairnError, match=message):
             call("split", manifest, "-o", manifest.with_name("other.csv"), *words)
     assert not manifest.with_name("other.csv").exists()
+
+
+def test_queries_are_parted_into_validation_and_test(manifest: Path) -> None:
+    folder = manifest.parent
+    call("split", manifest, "-o", folder / "bench.parquet", "--set", "query_share=0.5")
+    files = [folder / "validation.parquet", folder / "test.parquet"]
+    words = ("queries", folder / "bench.parquet", "--validation", files[0], "--test", files[1])
+    out, _ = call(*words, "--json")
+    parts = [Manifest.read(file) for file in files]
+    queries = Manifest.read(folder / "bench.parquet").select("query")
+    assert sorted(parts[0].image_ids + parts[1].image_ids) == sorted(queries.image_ids)
+    assert json.loads(out)["validation"]["num_queries"] == len(parts[0]) > 0
+    with pytest.raises(CairnError, match="taken"):
+        call(*words)
+    same = folder / "one.parquet"
+    with pytest.raises(CairnError, match="one file"):
+        call("queries", folder / "bench.parquet", "--validation", same, "--test", same)
+    assert not same.exists()

@@ -219,3 +219,21 @@ def test_a_bank_of_images_that_the_solution_lists_and_nobody_answered(
     Manifest.from_columns(columns, root=tmp_path).write(tmp_path / "bank.csv")
     value = json.loads(run("--bank", str(tmp_path / "bank.csv"), "--json"))
     assert value["verification"]["leaks"] is False
+
+
+def test_queries_alone_are_scored_and_reported_without_a_gallery(run: Run, tmp_path: Path) -> None:
+    manifest = Manifest.from_columns(
+        {
+            "image_id": ["a", "b"],
+            "path": ["a.jpg", "b.jpg"],
+            "landmark_id": ["1", ""],
+            "role": ["query", "query"],
+        },
+        root=tmp_path,
+    )
+    manifest.write(tmp_path / "test.parquet")
+    (tmp_path / "submission.csv").write_text("id,landmarks\na,1 0.9\nb,1 0.5\n", encoding="utf-8")
+    run("-o", str(tmp_path / "evaluation"), solution="test.parquet")
+    report = json.loads((tmp_path / "evaluation/report.json").read_text(encoding="utf-8"))
+    assert "gap" in json.dumps(report)
+    assert (tmp_path / "evaluation/report.html").is_file()

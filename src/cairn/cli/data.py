@@ -123,4 +123,5 @@ data.command("gldv2", short_help="Google Landmarks v2, fetched and read.")(data_
 data.command("clean", short_help="Suggest labels to change, with evidence.")(data_clean.clean)
 data.command("apply", short_help="Write the manifest that suggestions lead to.")(data_clean.apply)
 data.command("split")(data_split.split)
+data.command("queries")(data_split.queries)
 data.command("verify")(data_split.verify)

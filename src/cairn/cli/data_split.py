@@ -1,4 +1,4 @@
-"""``cairn data split`` and ``cairn data verify``: benchmarks that do not flatter."""
+"""``cairn data split``, ``queries`` and ``verify``: benchmarks that do not flatter."""
 
 from __future__ import annotations
 
@@ -101,6 +101,56 @@ def split(
     shutil.rmtree(partial, ignore_errors=True)
     files = {"manifest": output, **companions(output)}
     emit({**facts, "files": files}, _told(facts, files), as_json=as_json)
+
+
+def queries(
+    manifest: Annotated[Path, typer.Argument(help="A manifest with queries.")],
+    validation: Annotated[
+        Path, typer.Option(help="The manifest to write of those that choose.", callback=free)
+    ],
+    test: Annotated[
+        Path, typer.Option(help="The manifest to write of those that judge.", callback=free)
+    ],
+    share: Annotated[
+        float, typer.Option(help="Of each landmark's queries, for the validation.")
+    ] = 0.5,
+    look: Annotated[
+        bool, typer.Option(help="Look at every query, to keep copies in other bytes together.")
+    ] = True,
+    earlier: Earlier = None,
+    group: Groups = None,
+    seed: Annotated[int, typer.Option(help="Of the choice.")] = 0,
+    as_json: Json = False,
+) -> None:
+    """Part the queries in two: some to choose stages and thresholds on, others to judge them."""
+    from cairn.errors import CairnError
+    from cairn.manifest import Manifest
+    from cairn.splitting import part_queries
+
+    if validation.absolute() == test.absolute():
+        raise CairnError("both parts would be one file", where=test, todo="name two files")
+    asked = Manifest.read(manifest).select("query")
+    looks = _looks(asked, earlier) if look and len(asked) else None
+    parts = part_queries(asked, share=share, columns=group or (), looks=looks, seed=seed)
+    files = {"validation": validation, "test": test}
+    facts: dict[str, Any] = {}
+    lines = []
+    for (name, file), part in zip(files.items(), parts, strict=True):
+        part.write(file)
+        told = part.summary()
+        facts[name] = {
+            "manifest": file,
+            "num_queries": len(part),
+            "num_landmarks": told["num_landmarks"],
+            "num_queries_without_landmark": told["num_queries_without_landmark"],
+            "fingerprint": part.fingerprint,
+        }
+        lines.append(
+            f"{name}: {len(part):,} queries of {told['num_landmarks']:,} landmarks, "
+            f"{told['num_queries_without_landmark']:,} of none: {file}"
+        )
+    lines.append(f"next: cairn tune GALLERY {validation} {test} -o tuned")
+    emit(facts, "\n".join(lines), as_json=as_json)
 
 
 def verify(

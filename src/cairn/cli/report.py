@@ -66,7 +66,7 @@ def report(
 
             from cairn.labels import Labels
 
-            queries, gallery = manifest.select("query"), manifest.gallery()
+            queries, gallery = manifest.select("query"), manifest.gallery(required=False)
             known = {
                 "counts": Counter(gallery.landmark_ids) if len(gallery) else None,
                 "paths": dict(zip(queries.image_ids, queries.paths, strict=True)),

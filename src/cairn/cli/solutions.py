@@ -43,8 +43,8 @@ def read_truth(path: Path, *, usage: str = "all") -> tuple[Solution, Manifest | 
 
 
 def examples_of(manifest: Manifest) -> dict[str, str | Path]:
-    """Return one gallery photograph a landmark, the first of each."""
-    gallery = manifest.gallery()
+    """Return one gallery photograph a landmark, the first of each; none of queries alone."""
+    gallery = manifest.gallery(required=False)
     found: dict[str, str | Path] = {}
     for row, landmark in enumerate(gallery.landmark_ids):
         if landmark and landmark not in found:

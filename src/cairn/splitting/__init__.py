@@ -2,6 +2,7 @@
 
 from cairn.splitting.findings import Finding, Verification
 from cairn.splitting.groups import LeakGroups, leak_groups
+from cairn.splitting.halves import part_queries
 from cairn.splitting.settings import SplitSettings
 from cairn.splitting.split import SplitResult, split_manifest
 from cairn.splitting.verify import verify_split
@@ -14,6 +15,7 @@ __all__ = [
     "SplitSettings",
     "Verification",
     "leak_groups",
+    "part_queries",
     "split_manifest",
     "verify_split",
     "write_split",
