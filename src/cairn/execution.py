@@ -18,8 +18,8 @@ Forward: TypeAlias = Callable[[Float32], Float32]
 """Images of one batch -> their embeddings."""
 
 
-def onnx_forward(model: bytes | Path) -> Forward:
-    """Return what runs an ONNX network through ONNX Runtime, by one thread a processor.
+def onnx_session(model: bytes | Path) -> Any:
+    """Return an ONNX network loaded by ONNX Runtime, to run by one thread a processor.
 
     Raises:
         CairnError: onnxruntime is not installed.
@@ -33,7 +33,16 @@ def onnx_forward(model: bytes | Path) -> Forward:
     options.intra_op_num_threads = num_processors()
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     source = model if isinstance(model, bytes) else str(model)
-    session = onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
+    return onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
+
+
+def onnx_forward(model: bytes | Path) -> Forward:
+    """Return what runs an ONNX network through ONNX Runtime.
+
+    Raises:
+        CairnError: onnxruntime is not installed.
+    """
+    session = onnx_session(model)
 
     def forward(images_BCHW: Float32) -> Float32:
         embeddings: Float32 = session.run(None, {INPUT_NAME: images_BCHW})[0]

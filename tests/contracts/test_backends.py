@@ -19,27 +19,33 @@ from cairn.runtime import BACKENDS, FAITHFUL, Runtime, load_runtime
 
 ENGINES = {"torch": "PyTorch", "openvino": "OpenVINO", "onnx": "ONNX Runtime"}
 SHARED = {"dimension": 16, "neck": "linear"}
+HOUSE: dict[str, object] = {
+    "backbone": "resnext_small",
+    "backbone_args": {
+        "layers": (1, 1, 1, 1),
+        "channels": (8, 16, 32, 64),
+        "cardinality": 2,
+        "base_width": 16,
+    },
+}
 MODELS: dict[str, dict[str, object]] = {
     "house": {
-        "backbone": "resnext_small",
-        "backbone_args": {"layers": (1, 1, 1, 1), "base_width": 64},
+        **HOUSE,
         "preprocess": {"image_size": 32},
     },
     "two views": {
-        "backbone": "resnext_small",
-        "backbone_args": {"layers": (1, 1, 1, 1), "base_width": 64},
+        **HOUSE,
         "gc": False,
         "pool": "gem-fixed",
         "neck": "whitened",
         "preprocess": {"image_size": 32, "resize": "both"},
     },
     "scales and mirror images": {
-        "backbone": "resnext_small",
-        "backbone_args": {"layers": (1, 1, 1, 1), "base_width": 64},
+        **HOUSE,
         "preprocess": {"image_size": 32, "scales": (1.0, 1.5), "flip": True},
     },
     "same padding": {
-        "backbone": "mobilenetv2_035",
+        "backbone": "lcnet_035",
         "backbone_args": {"pad_type": "same"},
         "gc": False,
         "pool": "avg",

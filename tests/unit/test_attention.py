@@ -3,13 +3,13 @@ from __future__ import annotations
 import io
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
-from torch import nn
+from torch import Tensor, nn
 
 from cairn.attention import (
     PlacedMap,
@@ -23,7 +23,7 @@ from cairn.attention import (
 )
 from cairn.attention.placing import Steps, square, tiles, watching
 from cairn.attention.views import shown
-from cairn.augment import crop_box
+from cairn.augment import crop_box, eval_transform
 from cairn.checkpoint import save_model
 from cairn.config import ModelConfig, Preprocess
 from cairn.domain import Float32
@@ -230,6 +230,43 @@ def test_the_places_add_up_to_the_similarity(name: str) -> None:
         assert float(np.nanmean(placed)) == pytest.approx(
             found.similarity, abs=0.25 * float(np.abs(placed).max())
         )
+
+
+SEVERAL = {"scales": (0.75, 1.0, 1.5), "flip": True, "resize": "both"}
+
+
+def own_vector(model: Embedder, image: Image.Image) -> Tensor:
+    """The embedding as `cairn embed` makes it."""
+    batch = torch.from_numpy(eval_transform(model.preprocess)(image))[None]
+    with torch.no_grad():
+        return cast(Tensor, model(batch)[0])
+
+
+@pytest.mark.parametrize("method", ["exact", "occlusion"])
+def test_scales_and_mirror_images_are_shown_together(method: Any) -> None:
+    model = embedder(preprocess=SEVERAL)
+    query, match = noisy(1), noisy(2)
+    found = similarity_map(model, query, match, method=method)
+    one, two = own_vector(model, query), own_vector(model, match)
+    assert found.similarity == pytest.approx(float(one @ two), abs=1e-5)
+    assert len(found.parts) == 3 * 2 * 2
+    assert {part.side for part in found.parts} == {48, 64, 96}
+    if method == "exact":
+        total = sum(float(part.values.sum()) for part in found.parts)
+        assert total == pytest.approx(found.similarity, abs=1e-4)
+
+
+@pytest.mark.parametrize("method", ["exact", "occlusion"])
+def test_a_mirrored_view_is_laid_where_it_is_in_the_photograph(method: Any) -> None:
+    model = patch_seer("squash")
+    model.preprocess = model.preprocess.model_copy(update={"flip": True, "scales": (1.0, 1.5)})
+    image, match = planted((512, 512), (400, 176), 60), planted((300, 300), (150, 150), 140)
+    found = similarity_map(model, image, match, method=method)
+    assert len(found.parts) == 4
+    for part in found.parts:
+        x, y = centre_of(part.over((512, 512)))
+        assert abs(x - 400) < 32  # half a cell
+        assert abs(y - 176) < 32
 
 
 @pytest.mark.parametrize("pool", ["avg", "gem-fixed"])

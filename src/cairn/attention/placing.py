@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -53,6 +53,12 @@ class PlacedMap:
     down: Steps
     across: Steps
     side: int
+
+    def mirrored(self) -> PlacedMap:
+        """Return the map of a mirrored view, where its places lie in the photograph itself."""
+        last = self.across.start + (self.values.shape[1] - 1) * self.across.stride
+        across = Steps(self.side - 1 - last, self.across.stride)
+        return replace(self, values=np.ascontiguousarray(self.values[:, ::-1]), across=across)
 
     def over(self, size: tuple[int, int]) -> Float32:
         """Return the map (H, W) over a photograph of ``size`` (W, H), bilinear; NaN where unseen.

@@ -6,7 +6,10 @@ Behind an average or GeM the embedding is a sum over places, so the cosine is on
     cos(e, m) = sum_p m . (W v_p + b / n) / |W GeM + b|
 
 with W, b the neck (affine once trained) and any norm behind the pooling, its statistics held; the
-average is q = 1. It is Zhu et al.'s point-to-point activation ("Visual explanation for deep metric
+average is q = 1. Of several scales and mirror images the cosine is the sum of theirs, by the length
+of the summed embeddings.
+
+It is Zhu et al.'s point-to-point activation ("Visual explanation for deep metric
 learning", 2019) summed over the other photograph's places, and CAM's idea (Zhou et al., 2016) with
 the matched embedding as the classifier. Where the embedding is no such sum (class tokens), parts of
 the photograph are hidden, and the cosine's fall is the map (Zeiler and Fergus, 2014).
@@ -16,15 +19,16 @@ Legend of shapes: h x w = n places, C channels, D embedding dimensions.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from cairn.attention.placing import PlacedMap, square, tiles, watching
-from cairn.attention.views import Photograph, View, shown
+from cairn.attention.views import Photograph, View, looks
 from cairn.backbones import pooled_norm, positions
 from cairn.domain import Float32
 from cairn.errors import CairnError
@@ -43,9 +47,10 @@ class SimilarityMap:
     """What each place of a photograph adds to its similarity to another.
 
     Args:
-        parts: One map a view. By the exact method all values of all maps add up to the similarity;
-            by occlusion they are what the similarity loses when that place is hidden.
-        similarity: The cosine of the two photographs' embeddings, by one scale and not mirrored.
+        parts: One map a view, scale and mirror image. By the exact method all values of all maps
+            add up to the similarity; by occlusion they are what the similarity loses when that
+            place is hidden.
+        similarity: The cosine of the two photographs' embeddings.
         method: ``exact`` or ``occlusion``.
     """
 
@@ -97,8 +102,12 @@ def similarity_map(
     if method == "occlusion" or not summed:
         return occlusion_map(model, query, match)
     with torch.inference_mode():
-        wanted_D = embedded(model.eval(), shown(model, match))
-        return _exact(model, shown(model, query), wanted_D)
+        wanted_D = embedded(model.eval(), looks(model, match))
+        found = [_exact(model, views, wanted_D) for views in looks(model, query)]
+        length = float(torch.stack([vector_D for _, vector_D in found]).sum(dim=0).norm())
+        parts = [replace(one, values=one.values / length) for each, _ in found for one in each]
+        cosine = sum(float(vector_D @ wanted_D) for _, vector_D in found) / length
+        return SimilarityMap(tuple(parts), cosine, "exact")
 
 
 def occlusion_map(
@@ -113,37 +122,45 @@ def occlusion_map(
         CairnError: ``cells`` is less than 1 or more than the input has pixels.
         UnreadableImage: A photograph cannot be read.
     """
-    views = shown(model, query)
-    side = views[0].side
-    if not 1 <= cells <= side:
+    seen = looks(model, query)
+    if not 1 <= cells <= min(views[0].side for views in seen):
         raise CairnError("an occlusion map needs 1 cell to one a pixel", where=f"cells = {cells}")
     with torch.inference_mode():
-        wanted_D = embedded(model.eval(), shown(model, match))
-        whole = float(embedded(model, views) @ wanted_D)
+        wanted_D = embedded(model.eval(), looks(model, match))
+        own = [_vectors(model, [one.images for one in views]) for views in seen]
+        whole_D = torch.cat(own).sum(dim=0)
+        whole = float(whole_D @ wanted_D / whole_D.norm())
         parts = []
-        for number, view in enumerate(views):
-            hidden = _hidden(view.images[0], cells)
-            falls: list[float] = []
-            for batch in torch.split(hidden, _BATCH):
-                every = [
-                    model.features(batch if at == number else one.images).expand(len(batch), -1)
-                    for at, one in enumerate(views)
-                ]
-                vectors = model.project(torch.stack(every).mean(dim=0))
-                falls += (whole - vectors @ wanted_D).tolist()
-            values = np.asarray(falls, dtype=np.float32).reshape(cells, cells)
-            steps = tiles(cells, side)
-            parts.append(PlacedMap(values, view.box, steps, steps, side))
+        for views, own_1D in zip(seen, own, strict=True):
+            for view in views:
+                falls: list[float] = []
+                for batch in torch.split(_hidden(view.images[0], cells), _BATCH):
+                    changed = [batch if one is view else one.images for one in views]
+                    vectors_ND = whole_D - own_1D + _vectors(model, changed)
+                    cosines_N = vectors_ND @ wanted_D / vectors_ND.norm(dim=1)
+                    falls += (whole - cosines_N).tolist()
+                values = np.asarray(falls, dtype=np.float32).reshape(cells, cells)
+                steps = tiles(cells, view.side)
+                placed = PlacedMap(values, view.box, steps, steps, view.side)
+                parts.append(placed.mirrored() if view.is_mirrored else placed)
     return SimilarityMap(tuple(parts), whole, "occlusion")
 
 
-def embedded(model: Embedder, views: list[View]) -> Tensor:
-    """Return the embedding (D,) of a photograph's views."""
-    pooled = torch.cat([model.features(view.images) for view in views]).mean(dim=0, keepdim=True)
-    return model.project(pooled)[0]
+def embedded(model: Embedder, seen: list[list[View]]) -> Tensor:
+    """Return the embedding (D,) of a photograph, from what `looks` gives."""
+    vectors = [_vectors(model, [one.images for one in views]) for views in seen]
+    return F.normalize(torch.cat(vectors).sum(dim=0), dim=0)
 
 
-def _exact(model: Embedder, views: list[View], wanted_D: Tensor) -> SimilarityMap:
+def _vectors(model: Embedder, views: list[Tensor]) -> Tensor:
+    """Return the embeddings (N, D) of one scale's views, of (N, ...) or (1, ...)."""
+    pooled = [model.features(one) for one in views]
+    count = max(len(one) for one in pooled)
+    return model.project(torch.stack([one.expand(count, -1) for one in pooled]).mean(dim=0))
+
+
+def _exact(model: Embedder, views: list[View], wanted_D: Tensor) -> tuple[list[PlacedMap], Tensor]:
+    """Return what the places of one scale's views add to its cosine, and its embedding (D,)."""
     grids, shares, pooled = [], [], []
     for view in views:
         with watching(model.backbone, view.side) as geometry:
@@ -151,7 +168,7 @@ def _exact(model: Embedder, views: list[View], wanted_D: Tensor) -> SimilarityMa
         map_CHW = square(positions(model.backbone, features)[0].float())
         share_NC, whole_C = _shares(model.pool, map_CHW)
         share_NC, whole_C = _behind_norm(pooled_norm(model.backbone), share_NC, whole_C)
-        grids.append((geometry, tuple(map_CHW.shape[1:]), view.box))
+        grids.append((geometry, tuple(map_CHW.shape[1:]), view))
         shares.append(share_NC / len(views))
         pooled.append(whole_C / len(views))
     raw_D = model.neck(torch.stack(pooled).sum(dim=0, keepdim=True))[0]
@@ -159,11 +176,12 @@ def _exact(model: Embedder, views: list[View], wanted_D: Tensor) -> SimilarityMa
     at_zero_D = model.neck(torch.zeros_like(pooled[0])[None])[0]
     number = sum(len(share) for share in shares)
     parts = []
-    for share_NC, (geometry, shape, box) in zip(shares, grids, strict=True):
+    for share_NC, (geometry, shape, view) in zip(shares, grids, strict=True):
         projected_ND = model.neck(share_NC) - at_zero_D + at_zero_D / number
         values = (projected_ND @ wanted_D / length).reshape(shape)
-        parts.append(geometry.placed(values.cpu().numpy().astype(np.float32), box))
-    return SimilarityMap(tuple(parts), float(raw_D @ wanted_D / length), "exact")
+        placed = geometry.placed(values.cpu().numpy().astype(np.float32), view.box)
+        parts.append(placed.mirrored() if view.is_mirrored else placed)
+    return parts, raw_D / length
 
 
 def _shares(pool: nn.Module | None, map_CHW: Tensor) -> tuple[Tensor, Tensor]:

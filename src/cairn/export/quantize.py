@@ -17,8 +17,8 @@ from typing import Any
 
 from cairn.conversion import INPUT_NAME, require_packages
 from cairn.domain import Float32
-from cairn.execution import onnx_forward
-from cairn.progress import say
+from cairn.execution import onnx_forward, onnx_session
+from cairn.progress import say, track
 
 QUANTIZED = ("Conv", "MatMul")
 """Operators that run in int8. The rest (pooling with its powers, norms, softmax, context blocks'
@@ -45,57 +45,76 @@ def quantize(
     Raises:
         CairnError: onnx or onnxruntime is not installed.
     """
-    for share in KEPT:
-        made = _quantized(network, images, share)
-        cosine = float((onnx_forward(made)(held) * expected_ND).sum(axis=1).mean())
-        say(f"int8, first {share:.0%} of the layers in float32: mean cosine {cosine:.4f}")
-        if cosine >= GOOD:
-            break
+    require_packages("onnx", "onnxruntime")
+    from onnxruntime.quantization.shape_inference import quant_pre_process
+
+    with tempfile.TemporaryDirectory() as folder, _quiet():
+        plain, ready = (Path(folder) / f"{name}.onnx" for name in ("plain", "ready"))
+        plain.write_bytes(network)
+        quant_pre_process(str(plain), str(ready), skip_symbolic_shape=True)
+        ranges = _ranges(ready, Path(folder) / "watched.onnx", images)
+        for share in KEPT:
+            made = _quantized(ready, ranges, share)
+            cosine = float((onnx_forward(made)(held) * expected_ND).sum(axis=1).mean())
+            say(f"int8, first {share:.0%} of the layers in float32: mean cosine {cosine:.4f}")
+            if cosine >= GOOD:
+                break
     return made, share
 
 
-def _quantized(network: bytes, images: Sequence[Float32], share: float) -> bytes:
-    """Return the network in int8, the first ``share`` of its layers and depthwise ones left out."""
-    require_packages("onnx", "onnxruntime")
-    import onnx
-    from onnxruntime.quantization import (
-        CalibrationDataReader,
-        CalibrationMethod,
-        QuantFormat,
-        QuantType,
-        quantize_static,
-    )
-    from onnxruntime.quantization.shape_inference import quant_pre_process
+def _ranges(network: Path, watched: Path, images: Sequence[Float32]) -> Any:
+    """Return the mean least and largest activation of every layer's input and output.
+
+    Measured once in float32, whichever layers will be rounded, and by Cairn's own session: the
+    tool's threads spin between layers, which beside other work takes several times as long.
+    """
+    from onnxruntime.quantization.calibrate import CalibrationDataReader, MinMaxCalibrater
+
+    class Calibrater(MinMaxCalibrater):  # type: ignore[misc]
+        def create_inference_session(self) -> None:
+            self.infer_session = onnx_session(Path(self.augmented_model_path))
 
     class Reader(CalibrationDataReader):  # type: ignore[misc]
         def __init__(self) -> None:
-            self.images = iter(images)
+            self.images = iter(track(images, "ranges", total=len(images)))
 
         def get_next(self) -> dict[str, Float32] | None:
             image = next(self.images, None)
             return None if image is None else {INPUT_NAME: image[None]}
 
-    with tempfile.TemporaryDirectory() as folder, _quiet():
-        plain, ready, done = (Path(folder) / f"{name}.onnx" for name in ("plain", "ready", "done"))
-        plain.write_bytes(network)
-        quant_pre_process(str(plain), str(ready), skip_symbolic_shape=True)
-        nodes = [node for node in onnx.load(ready).graph.node if node.op_type in QUANTIZED]
-        first = max(1, round(share * len(nodes)))
-        left_out = [*nodes[:first], *(node for node in nodes[first:] if _is_depthwise(node))]
-        quantize_static(
-            str(ready),
-            str(done),
-            Reader(),
-            quant_format=QuantFormat.QDQ,
-            op_types_to_quantize=list(QUANTIZED),
-            nodes_to_exclude=[node.name for node in left_out],
-            per_channel=True,
-            activation_type=QuantType.QUInt8,
-            weight_type=QuantType.QInt8,
-            calibrate_method=CalibrationMethod.MinMax,
-            extra_options={"CalibMovingAverage": True},
-        )
-        return done.read_bytes()
+    calibrater = Calibrater(network, QUANTIZED, str(watched), moving_average=True)
+    calibrater.augment_graph()
+    calibrater.create_inference_session()
+    calibrater.collect_data(Reader())
+    return calibrater.compute_data()
+
+
+def _quantized(network: Path, ranges: Any, share: float) -> bytes:
+    """Return the network in int8, the first ``share`` of its layers and depthwise ones left out."""
+    import onnx
+    from onnxruntime.quantization import QuantType
+    from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
+
+    model = onnx.load(network)
+    nodes = [node for node in model.graph.node if node.op_type in QUANTIZED]
+    first = max(1, round(share * len(nodes)))
+    left_out = [*nodes[:first], *(node for node in nodes[first:] if _is_depthwise(node))]
+    quantizer = QDQQuantizer(
+        model,
+        per_channel=True,
+        reduce_range=False,
+        weight_qType=QuantType.QInt8,
+        activation_qType=QuantType.QUInt8,
+        tensors_range=ranges,
+        nodes_to_quantize=None,
+        nodes_to_exclude=[node.name for node in left_out],
+        op_types_to_quantize=list(QUANTIZED),
+        extra_options={},
+    )
+    quantizer.quantize_model()
+    quantizer.model.topological_sort()
+    made: bytes = quantizer.model.model.SerializeToString()
+    return made
 
 
 def _is_depthwise(node: Any) -> bool:
