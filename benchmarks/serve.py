@@ -53,10 +53,13 @@ def load(host: str, port: int, path: str, photo: Path, connections: int, seconds
         )
     target: Any = argparse.Namespace(host=host, port=port)
     until, trace = time.monotonic() + seconds, list[tuple[float, float]]()
+    stopped = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: stopped.set())
+    print(flush=True)  # it begins
 
     def ask() -> None:
         connection = Client(target)
-        while time.monotonic() < until:
+        while time.monotonic() < until and not stopped.is_set():
             begin = time.perf_counter()
             status, _ = connection.send("POST", path, content, headers)
             (done if status == 200 else bad).append(time.perf_counter() - begin)
@@ -157,25 +160,32 @@ def asked(target: Served | Any, path: str, photo: Path, connections: int, second
 def adding(server: Served, photo: Path, seconds: float) -> None:
     """Print what requests of two connections take while an image is added, and before."""
     words = [sys.executable, __file__, "--load", server.host, str(server.port), "/v1/recognize"]
-    process = subprocess.Popen(
-        [*words, str(photo), "2", str(seconds)], stdout=subprocess.PIPE, text=True
-    )
+    process = subprocess.Popen([*words, str(photo), "2", "600"], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    process.stdout.readline()
     held, most = server.rss_mib(), 0.0
     threading.Event().wait(seconds / 3)
+    wanted = server.ask("/readyz")["version"] + 1
     begin = time.time()
     answers: list[Any] = []
     path = "/v1/landmarks/landmark0/images"
 
     def add() -> None:
         connection = Client(server, timeout_s=600)
-        answers.append(connection.send("POST", path, photo.read_bytes() + b"\0", HEADERS))
+        answers.append(connection.send("POST", path, photo.read_bytes() + os.urandom(8), HEADERS))
 
     thread = threading.Thread(target=add)
     thread.start()
     while thread.is_alive():
         thread.join(0.05)
         most = max(most, server.rss_mib())
+    answered = time.time()
+    while server.ask("/readyz")["version"] < wanted and time.time() < answered + 300:
+        threading.Event().wait(0.2)
+        most = max(most, server.rss_mib())
     end = time.time()
+    threading.Event().wait(seconds / 3)
+    process.terminate()
     output, _ = process.communicate()
     trace = np.array(json.loads(output)["trace"])
     starts, ends = trace[:, 0] - trace[:, 1], trace[:, 0]
@@ -189,10 +199,9 @@ def adding(server: Served, photo: Path, seconds: float) -> None:
             " / ".join(f"{q:.0f}" for q in np.percentile(ms, [50, 95, 99, 100])) if len(ms) else ""
         )
         print(f"  {name}: {len(ms)} requests of two connections, p50 / p95 / p99 / most {shown} ms")
-    told = json.loads(answers[0][1])
     print(
-        f"  one image added in {end - begin:.1f} s (status {answers[0][0]}, visible "
-        f"{told.get('visible')}); memory {held:.0f} MiB, at most {most:.0f} meanwhile",
+        f"  one image added: answered {answers[0][0]} after {answered - begin:.1f} s, served after "
+        f"{end - begin:.1f} s; memory {held:.0f} MiB, at most {most:.0f} meanwhile",
         flush=True,
     )
 
