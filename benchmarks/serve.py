@@ -19,6 +19,7 @@ import sys
 import tempfile
 import threading
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -31,11 +32,13 @@ from cairn.embed import encode_all
 from cairn.gallery import Gallery
 from cairn.model import build
 from cairn.runtime import load_runtime, sample_pictures
+from cairn.serve.photographs import preparer
 from cairn.tables import EmbeddingTable
 from measuring.served import Client, Served, served
 
 LIMITS = "[limits]\nrequests_per_minute = 0\n"
 HEADERS = {"Content-Type": "image/jpeg"}
+_TRACED = 2  # connections at most, of which every request is told
 
 
 def load(host: str, port: int, path: str, photo: Path, connections: int, seconds: float) -> None:
@@ -49,14 +52,18 @@ def load(host: str, port: int, path: str, photo: Path, connections: int, seconds
             {"Content-Type": "application/json"},
         )
     target: Any = argparse.Namespace(host=host, port=port)
-    until = time.monotonic() + seconds
+    until, trace = time.monotonic() + seconds, list[tuple[float, float]]()
+    stopped = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: stopped.set())
+    print(flush=True)  # it begins
 
     def ask() -> None:
         connection = Client(target)
-        while time.monotonic() < until:
+        while time.monotonic() < until and not stopped.is_set():
             begin = time.perf_counter()
             status, _ = connection.send("POST", path, content, headers)
             (done if status == 200 else bad).append(time.perf_counter() - begin)
+            trace.append((time.time(), time.perf_counter() - begin))
 
     begin = time.monotonic()
     crew = [threading.Thread(target=ask) for _ in range(connections)]
@@ -66,15 +73,44 @@ def load(host: str, port: int, path: str, photo: Path, connections: int, seconds
         one.join()
     spent = time.monotonic() - begin
     quantiles = np.percentile(done, [50, 95, 99]) * 1000 if done else [float("nan")] * 3
-    print(json.dumps({"rate": len(done) / spent, "ms": list(quantiles), "refused": len(bad)}))
+    found: dict[str, Any] = {"rate": len(done) / spent, "ms": list(quantiles), "refused": len(bad)}
+    found["seconds"] = spent
+    print(json.dumps({**found, "trace": trace if connections <= _TRACED else []}))
 
 
-def bare(model: Path, photo: Path, sizes: list[int], seconds: float) -> dict[str, float]:
-    """Return photographs a second of the network alone by batch size, and with decoding."""
+@dataclass(frozen=True)
+class Bare:
+    """What the network does without a server.
+
+    Args:
+        rates: Photographs a second by what was run.
+        cpu_ms: Processor milliseconds a photograph of decoding and network in batches.
+        decode_ms: One photograph's decoding, alone.
+        single_ms: One photograph's way through the network, alone.
+    """
+
+    rates: dict[str, float]
+    cpu_ms: float
+    decode_ms: float
+    single_ms: float
+
+    @property
+    def network(self) -> float:
+        """Photographs a second of the network alone, in large batches."""
+        return self.rates["network alone, batches of 32"]
+
+    @property
+    def with_decoding(self) -> float:
+        """Photographs a second that are decoded too, by as many threads as processors."""
+        return self.rates["decoding and network, batches of 32"]
+
+
+def bare(model: Path, photo: Path, seconds: float) -> Bare:
+    """Run the network alone, and with decoding."""
     runtime = load_runtime(model, device="cpu")
     pictures = sample_pictures(runtime.preprocess.image_size)
     found = {}
-    for size in sizes:
+    for size in (1, 8, 32):
         images = np.resize(pictures, (size, *pictures.shape[1:]))
         runtime(images)
         begin, count = time.perf_counter(), 0
@@ -83,12 +119,20 @@ def bare(model: Path, photo: Path, sizes: list[int], seconds: float) -> dict[str
             count += size
         found[f"network alone, batches of {size}"] = count / spent
     content = photo.read_bytes()
-    begin, count = time.perf_counter(), 0
+    prepare = preparer(runtime, max_pixels=50_000_000, max_scans=64)
+    times = []
+    for _ in range(50):
+        begin = time.perf_counter()
+        prepare(content)
+        times.append(time.perf_counter() - begin)
+    begin, busy, count = time.perf_counter(), time.process_time(), 0
     while (spent := time.perf_counter() - begin) < seconds:
-        encode_all(runtime, [content] * 4 * sizes[-1], batch_size=sizes[-1])
-        count += 4 * sizes[-1]
-    found[f"decoding and network, batches of {sizes[-1]}"] = count / spent
-    return found
+        encode_all(runtime, [content] * 128, batch_size=32)
+        count += 128
+    found["decoding and network, batches of 32"] = count / spent
+    cpu_ms = (time.process_time() - busy) / count * 1000
+    single_ms = 1000 / found["network alone, batches of 1"]
+    return Bare(found, cpu_ms, float(np.median(times)) * 1000, single_ms)
 
 
 def make(root: Path, model: Path, rows: int) -> Path:
@@ -113,6 +157,55 @@ def asked(target: Served | Any, path: str, photo: Path, connections: int, second
     return json.loads(done.stdout)
 
 
+def adding(server: Served, photo: Path, seconds: float) -> None:
+    """Print what requests of two connections take while an image is added, and before."""
+    words = [sys.executable, __file__, "--load", server.host, str(server.port), "/v1/recognize"]
+    process = subprocess.Popen([*words, str(photo), "2", "600"], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    process.stdout.readline()
+    held, most = server.rss_mib(), 0.0
+    threading.Event().wait(seconds / 3)
+    wanted = server.ask("/readyz")["version"] + 1
+    begin = time.time()
+    answers: list[Any] = []
+    path = "/v1/landmarks/landmark0/images"
+
+    def add() -> None:
+        connection = Client(server, timeout_s=600)
+        answers.append(connection.send("POST", path, photo.read_bytes() + os.urandom(8), HEADERS))
+
+    thread = threading.Thread(target=add)
+    thread.start()
+    while thread.is_alive():
+        thread.join(0.05)
+        most = max(most, server.rss_mib())
+    answered = time.time()
+    while server.ask("/readyz")["version"] < wanted and time.time() < answered + 300:
+        threading.Event().wait(0.2)
+        most = max(most, server.rss_mib())
+    end = time.time()
+    threading.Event().wait(seconds / 3)
+    process.terminate()
+    output, _ = process.communicate()
+    trace = np.array(json.loads(output)["trace"])
+    starts, ends = trace[:, 0] - trace[:, 1], trace[:, 0]
+    for name, chosen in (
+        ("before", ends < begin),
+        ("while it is added", (ends >= begin) & (starts <= end)),
+        ("after", starts > end),
+    ):
+        ms = trace[chosen, 1] * 1000
+        shown = (
+            " / ".join(f"{q:.0f}" for q in np.percentile(ms, [50, 95, 99, 100])) if len(ms) else ""
+        )
+        print(f"  {name}: {len(ms)} requests of two connections, p50 / p95 / p99 / most {shown} ms")
+    print(
+        f"  one image added: answered {answers[0][0]} after {answered - begin:.1f} s, served after "
+        f"{end - begin:.1f} s; memory {held:.0f} MiB, at most {most:.0f} meanwhile",
+        flush=True,
+    )
+
+
 def lit_running(model: Path, port: int, max_batch: int) -> subprocess.Popen[bytes]:
     """Start LitServe and wait until it answers."""
     script = Path(__file__).parent / "measuring" / "lit.py"
@@ -131,14 +224,18 @@ def lit_running(model: Path, port: int, max_batch: int) -> subprocess.Popen[byte
     raise SystemExit("LitServe did not start")
 
 
-def row(name: str, one: Any, saturated: Any, reference: float, memory: float | None) -> None:
+def row(
+    name: str, one: Any, saturated: Any, alone: Bare, memory: str = "", cpu_s: float | None = None
+) -> None:
     """Print a line of the table."""
-    held = "" if memory is None else f"{memory:.0f}"
+    rate, p50 = saturated["rate"], one["ms"][0]
+    photos = max(1, round(rate * saturated["seconds"]))
+    busy = "" if cpu_s is None else f"{cpu_s / photos * 1000:.1f}"
     print(
-        f"| {name} | {one['ms'][0]:.1f} | {saturated['rate']:.1f} | "
-        f"{saturated['rate'] / reference:.2f} | "
+        f"| {name} | {p50:.1f} | {p50 - alone.decode_ms - alone.single_ms:.1f} | {rate:.1f} | "
+        f"{rate / alone.network:.2f} | {rate / alone.with_decoding:.2f} | "
         + " / ".join(f"{value:.0f}" for value in saturated["ms"])
-        + f" | {saturated['refused']} | {held} |",
+        + f" | {busy} | {saturated['refused']} | {memory} |",
         flush=True,
     )
 
@@ -178,20 +275,24 @@ def measure(root: Path, wishes: argparse.Namespace) -> None:
     pixels = sample_pictures(wishes.photo)[1].transpose(1, 2, 0)[: wishes.photo * 3 // 4]
     photo = root / "photo.jpg"
     Image.fromarray(np.clip(pixels * 48 + 128, 0, 255).astype(np.uint8)).save(photo)
-    alone = bare(root / "model", photo, [1, 8, 32], wishes.seconds / 3)
-    for name, rate in alone.items():
+    alone = bare(root / "model", photo, wishes.seconds / 3)
+    for name, rate in alone.rates.items():
         print(f"{name}: {rate:.1f} photographs/s ({1000 / rate:.1f} ms each)")
-    reference = alone["network alone, batches of 32"]
     print(
-        "\n| | p50 ms, one connection | photographs/s, saturated | of the bare network | "
-        "p50 / p95 / p99 ms | refused | MiB |\n|---|---:|---:|---:|---:|---:|---:|"
+        f"decoding one: {alone.decode_ms:.1f} ms; decoding and network cost {alone.cpu_ms:.1f} ms "
+        "of processor a photograph"
+    )
+    print(
+        "\n| | p50 ms, one connection | above decoding and network, ms | photographs/s, saturated "
+        "| of the network alone | of decoding and network | p50 / p95 / p99 ms | processor ms a "
+        "photograph | refused | MiB |\n|---|" + "---:|" * 9
     )
     if not wishes.no_lit:
         process = lit_running(root / "model", 18_731, 32)
         target = argparse.Namespace(host="127.0.0.1", port=18_731)
         one = asked(target, "/predict", photo, 1, wishes.seconds / 3)
         many = asked(target, "/predict", photo, wishes.connections, wishes.seconds)
-        row("LitServe, no gallery", one, many, reference, None)
+        row("LitServe, no gallery", one, many, alone)
         os.killpg(process.pid, signal.SIGKILL)  # its workers too
         process.wait()
     for rows in wishes.gallery:
@@ -208,8 +309,11 @@ def measure(root: Path, wishes: argparse.Namespace) -> None:
             with served(place, config=LIMITS, options=["--search", way]) as server:
                 path = "/v1/recognize"
                 one = asked(server, path, photo, 1, wishes.seconds / 3)
+                busy = server.cpu_s()
                 many = asked(server, path, photo, wishes.connections, wishes.seconds)
-                row(f"Cairn, {rows:,} images, {way}", one, many, reference, server.rss_mib())
+                name, busy = f"Cairn, {rows:,} images, {way}", server.cpu_s() - busy
+                row(name, one, many, alone, f"{server.rss_mib():.0f}", busy)
+                adding(server, photo, wishes.seconds)
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ class Api(litserve.LitAPI):  # type: ignore[misc]
     def setup(self, device: str) -> None:
         """Load the model, in LitServe's worker."""
         self.runtime = load_runtime(Path(sys.argv[1]), device="cpu")
-        self.make = preparer(self.runtime.preprocess, max_pixels=50_000_000, max_scans=64)
+        self.make = preparer(self.runtime, max_pixels=50_000_000, max_scans=64)
 
     def decode_request(self, request: Request) -> Any:
         """Return pixels; LitServe hands over the JSON of what it is told is a request."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -35,6 +36,12 @@ class Served:
         status = Path(f"/proc/{self.process.pid}/status").read_text(encoding="ascii")
         line = next(line for line in status.splitlines() if line.startswith("VmRSS"))
         return int(line.split()[1]) / 1024
+
+    def cpu_s(self) -> float:
+        """Processor seconds that the process has spent, all threads together."""
+        text = Path(f"/proc/{self.process.pid}/stat").read_text(encoding="ascii")
+        ticks = text.rpartition(")")[2].split()[11:13]
+        return sum(map(int, ticks)) / os.sysconf("SC_CLK_TCK")
 
     def ask(self, path: str) -> Any:
         """Return the JSON that a GET answers."""

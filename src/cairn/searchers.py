@@ -17,7 +17,10 @@ import numpy as np
 from cairn.domain import Float32, Neighbors
 from cairn.errors import CairnError
 from cairn.search import Array, search
-from cairn.search.rows import as_matrix, require_vectors
+from cairn.search.packed import Packed
+from cairn.search.rows import as_matrix, as_offsets, require_vectors
+
+_FEW = 4096  # queries at most that are asked of a packed gallery; more repay packing it
 
 
 class Searcher(Protocol):
@@ -70,6 +73,7 @@ class ExactSearcher:
     def __init__(self, vectors: Array, *, offsets: Array | None = None) -> None:
         check_gallery(vectors, offsets)
         self.vectors, self.offsets = vectors, offsets
+        self._packed: Packed | None = None
 
     @property
     def dimension(self) -> int:
@@ -81,7 +85,22 @@ class ExactSearcher:
 
     def search(self, queries: Array, k: int) -> Neighbors:
         """Return the ``k`` most similar rows; see :class:`Searcher`."""
+        if self._packed is not None and k >= 1 and 0 < len(queries) <= _FEW:
+            return self._packed.search(as_queries(queries, self.dimension), k).neighbors()
         return search(queries, self.vectors, k, offsets=self.offsets)
+
+    def keep_packed(self, before: Searcher | None = None) -> None:
+        """Pack the gallery for searches to come, where searches would pack it each time.
+
+        Args:
+            before: The searcher of an earlier version, whose packed rows are taken over where the
+                vectors lie in the same memory.
+        """
+        if not isinstance(self.vectors, np.ndarray) or not Packed.suits(self.vectors):
+            return
+        known = before._packed if isinstance(before, ExactSearcher) else None
+        offsets_G = as_offsets(self.offsets, len(self))
+        self._packed = Packed(self.vectors, offsets_G, before=known)
 
 
 def check_gallery(vectors: Array, offsets: Array | None) -> None:

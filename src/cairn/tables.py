@@ -119,6 +119,29 @@ class EmbeddingTable:
         except CairnError as error:
             raise CairnError(error.what, where=where, todo=error.todo) from None
 
+    def followed_by(self, other: EmbeddingTable, vectors: Float32) -> EmbeddingTable:
+        """Return these rows and then another table's; both were checked, so that little is again.
+
+        Args:
+            other: Rows by the same model.
+            vectors: All vectors in one array, as the caller joined them.
+
+        Raises:
+            CairnError: The models differ, an id is in both, or the vectors are not so many.
+        """
+        require_same_model(self, other, where="two parts of a table")
+        if not set(other.image_ids).isdisjoint(self.image_ids):
+            raise CairnError("image ids must be present and different")
+        if vectors.shape != (len(self) + len(other), self.dimension):
+            raise CairnError(f"vectors of shape {vectors.shape} for {len(self)} and {len(other)}")
+        made = object.__new__(EmbeddingTable)
+        for name in TEXT_COLUMNS:
+            values = getattr(self, f"{name}s") + getattr(other, f"{name}s")
+            object.__setattr__(made, f"{name}s", values)
+        object.__setattr__(made, "vectors", vectors)
+        object.__setattr__(made, "fingerprint", self.fingerprint)
+        return made
+
     def write(self, folder: Path) -> None:
         """Write the table to a new ``folder``, whole or not at all.
 

@@ -51,6 +51,7 @@ def by_tiles(
     crew: Workers,
     *,
     guess: bool = True,
+    kept: Sequence[Panels] | None = None,
 ) -> TopK:
     """Return the top k of all slabs; queries and slabs as ``cairn.search.exact`` prepares them.
 
@@ -62,6 +63,7 @@ def by_tiles(
         crew: The threads.
         guess: Guess from a sample of the gallery a score that the top k will reach, and look at
             nothing below. A query whose top k does not reach it is searched again without.
+        kept: The panels of each slab, where they were packed before.
     """
     groups = pack_all_queries(queries_QD, first_query, crew)
     num_groups = len(groups.codes)
@@ -72,8 +74,8 @@ def by_tiles(
     if guess and num_parts == 1:
         heaps.least_Q[:] = _guesses(groups, queries_QD, slabs, k, blocks, crew)
     panels = None
-    for slab in slabs:
-        panels = pack_slab(slab, panels, crew)
+    for number, slab in enumerate(slabs):
+        panels = pack_slab(slab, panels, crew) if kept is None else kept[number]
         given = (groups, panels, heaps, set_bounds(groups, panels, slab), queries_QD, slab)
         crew.each(
             [
@@ -85,7 +87,7 @@ def by_tiles(
     found = heaps.top_k(crew)
     wrong = np.flatnonzero(found.scores[:, -1] < heaps.least_Q)
     if len(wrong):
-        again = by_tiles(queries_QD[wrong], first_query, slabs, k, crew, guess=False)
+        again = by_tiles(queries_QD[wrong], first_query, slabs, k, crew, guess=False, kept=kept)
         found.rows[wrong], found.scores[wrong] = again.rows, again.scores
     return found
 

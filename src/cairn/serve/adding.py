@@ -21,6 +21,7 @@ from cairn.gallery.versions import Version
 from cairn.labels import CREDIT_TEXTS, PLACE, Labels
 from cairn.serve.photographs import digest_of
 from cairn.serve.problems import Problem
+from cairn.serve.snapshot import Snapshot
 from cairn.tables import EmbeddingTable
 
 FIELDS = {
@@ -64,6 +65,20 @@ class Added:
 
     entry: Entry | None
     num_added: int
+
+
+def require_own_model(snapshot: Snapshot) -> None:
+    """Refuse to add by a model that only stands in for the gallery's.
+
+    Raises:
+        Problem: It does.
+    """
+    if snapshot.recognizer.runtime.fingerprint != snapshot.gallery.table.fingerprint:
+        raise Problem(
+            409,
+            "this server embeds queries by an int8 export, whose embeddings no gallery takes in",
+            todo="serve without the setting `model`, or with an export in float32",
+        )
 
 
 def image_id_of(content: bytes) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from cairn.ahead import num_processors
 from cairn.domain import Float32, Prediction
@@ -57,6 +58,7 @@ class Answer:
 class _Prepared:
     ask: Ask
     pixels: Float32
+    to_match: NDArray[np.uint8] | None = None
 
 
 class Answering:
@@ -128,8 +130,9 @@ class Answering:
     def _prepare(self, ask: Ask) -> _Prepared:
         start = time.perf_counter()
         pixels = ask.snapshot.prepare(ask.content)
+        to_match = ask.snapshot.to_match(ask.content) if ask.top else None
         self._metrics.decode_seconds.observe(time.perf_counter() - start)
-        return _Prepared(replace(ask, content=b""), pixels)
+        return _Prepared(replace(ask, content=b""), pixels, to_match)
 
     def _run(self, batch: Sequence[_Prepared]) -> list[Answer]:
         """Return the answers to photographs that are asked of one snapshot."""
@@ -150,7 +153,10 @@ class Answering:
         ):
             if rows:
                 most = top or max(asks[i].top for i in rows)
-                made = recognizer.answers(vectors[rows], [""] * len(rows), top=most)
+                pixels = [batch[i].to_match for i in rows]
+                matched = [one for one in pixels if one is not None]
+                names = [""] * len(rows)
+                made = recognizer.answers(vectors[rows], names, matched or None, top=most)
                 into.update(zip(rows, made, strict=True))
         self._metrics.forward_seconds.observe(middle - start)
         self._metrics.search_seconds.observe(time.perf_counter() - middle)

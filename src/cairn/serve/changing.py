@@ -21,6 +21,7 @@ from cairn.serve.adding import (
     commit_new,
     image_id_of,
     labels_of,
+    require_own_model,
 )
 from cairn.serve.answering import Ask
 from cairn.serve.batching import Busy, Closed
@@ -92,6 +93,7 @@ async def add_images(
     """
     server = writable(request)
     key = checked_key(key)
+    require_own_model(server.current)
     if not create:
         require_landmark(server.current, landmark_id)
     landmark_id = checked_id(landmark_id)

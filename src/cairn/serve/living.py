@@ -19,13 +19,17 @@ import numpy as np
 
 from cairn.errors import CairnError
 from cairn.gallery import Gallery
+from cairn.gallery.appending import Follower
 from cairn.gallery.place import Place
 from cairn.gallery.versions import Version
 from cairn.progress import say
+from cairn.rerank.recipe import read_stages, require_online
 from cairn.runtime import Runtime, load_runtime
+from cairn.searchers import ExactSearcher
 from cairn.serve.batching import Busy, Closed
 from cairn.serve.settings import ServeSettings
 from cairn.serve.snapshot import Snapshot
+from cairn.stand_in import require_stand_in
 
 T = TypeVar("T")
 
@@ -46,6 +50,9 @@ class Living:
         backend: As ``cairn.runtime.load_runtime``, like ``device``.
         device: See ``backend``.
         on_load: Told of every snapshot that takes over, and the seconds that loading it took.
+
+    Raises:
+        CairnError: The recipe that is to answer cannot be read, or needs the whole batch.
     """
 
     def __init__(
@@ -58,10 +65,14 @@ class Living:
         on_load: Callable[[Snapshot, float], None] | None = None,
     ) -> None:
         self.place, self.settings = Place(location), settings
+        self._stages = None if settings.stages is None else read_stages(settings.stages)
+        if self._stages is not None:
+            require_online(self._stages)  # before anything is loaded
         self._backend, self._device, self._on_load = backend, device, on_load
         self._current: Snapshot | None = None
         self._trouble = ""
         self._seen: Any = None
+        self._follower = Follower()
         self._changed = threading.Condition()
         self._poked = threading.Event()
         self._closing = threading.Event()
@@ -186,8 +197,11 @@ class Living:
     def _renew(self) -> None:
         """Load the newest version and let it take over."""
         start = time.monotonic()
-        gallery = Gallery.load(self.place.location)
-        snapshot = Snapshot.of(gallery, self._runtime_for(gallery), self.settings)
+        gallery = self._load()
+        snapshot = Snapshot.of(gallery, self._runtime_for(gallery), self.settings, self._stages)
+        if isinstance(searcher := snapshot.recognizer.searcher, ExactSearcher):
+            before = self._current
+            searcher.keep_packed(None if before is None else before.recognizer.searcher)
         self._ask_once(snapshot)
         with self._changed:
             self._current = snapshot
@@ -195,23 +209,39 @@ class Living:
         if self._on_load is not None:
             self._on_load(snapshot, time.monotonic() - start)
 
+    def _load(self) -> Gallery:
+        """Return the newest version, read in its new rows alone where nothing else changed."""
+        if self._current is not None:
+            opened = Version.open(self.place)
+            found = self._follower.follow(self._current.gallery, opened)
+            if found is not None:
+                return found
+        return Gallery.load(self.place.location)
+
     def _runtime_for(self, gallery: Gallery) -> Runtime:
         """Return the model that is loaded already where it is the gallery's, else the gallery's."""
         if self._current is not None:
             runtime = self._current.recognizer.runtime
-            if runtime.fingerprint == gallery.table.fingerprint:
+            if gallery.table.fingerprint in (runtime.fingerprint, runtime.stands_for):
                 return runtime
-        runtime = load_runtime(gallery.model_dir, backend=self._backend, device=self._device)
+        folder = self.settings.model
+        if folder is not None:
+            require_stand_in(folder, gallery.table.fingerprint, gallery.location)
+        folder = gallery.model_dir if folder is None else folder
+        runtime = load_runtime(folder, backend=self._backend, device=self._device)
         for size in (1, self.settings.batch.max_images):
-            shape = (size, *runtime.preprocess.input_shape)
+            shape = (size, *runtime.input_shape)
             runtime(np.zeros(shape, np.float32) + np.float32(0.1))
         return runtime
 
     def _ask_once(self, snapshot: Snapshot) -> None:
         """Let compiled loops and lazily loaded parts be there before the first request."""
         vectors = snapshot.gallery.table.vectors
-        most = min(len(vectors), self.settings.batch.max_images)
+        most, photograph = min(len(vectors), self.settings.batch.max_images), None
+        if snapshot.recognizer.ways.looks_at_photographs:  # many of them would take seconds
+            most, photograph = 1, np.zeros((64, 64, 3), np.uint8)
         for size in {1, most}:
             names = [""] * size
-            snapshot.recognizer.answers(vectors[:size], names, top=1)
-            snapshot.without_penalty.answers(vectors[:size], names, top=1)
+            matched = None if photograph is None else [photograph] * size
+            snapshot.recognizer.answers(vectors[:size], names, matched, top=1)
+            snapshot.without_penalty.answers(vectors[:size], names, matched, top=1)

@@ -13,16 +13,19 @@ from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from cairn.augment import decode_side, eval_transform
-from cairn.config import Preprocess
 from cairn.domain import Float32
 from cairn.images import UnreadableImage, decode, read_header
+from cairn.runtime import Runtime
 
 _START_OF_SCAN = b"\xff\xda"
 _JPEG = b"\xff\xd8\xff"
 _QUALITY = 85
+_MATCHED_SIDES = 4  # times what a matcher looks at, at most, lies in memory while it waits
 _SUFFIXES = {
     _JPEG: ".jpg",
     b"\x89PNG": ".png",
@@ -56,20 +59,42 @@ def require_modest(content: bytes, *, max_pixels: int, max_scans: int) -> None:
         raise UnreadableImage(f"too many scans: over {max_scans}")
 
 
-def preparer(
-    preprocess: Preprocess, *, max_pixels: int, max_scans: int
-) -> Callable[[bytes], Float32]:
-    """Return what makes network input, ``preprocess.input_shape``, of a file's bytes.
+def preparer(runtime: Runtime, *, max_pixels: int, max_scans: int) -> Callable[[bytes], Float32]:
+    """Return what makes network input, ``runtime.input_shape``, of a file's bytes.
 
     It raises ``UnreadableImage`` where they are no photograph or ask too much.
     """
-    transform, min_side = eval_transform(preprocess), decode_side(preprocess)
+    transform = _transform_of(runtime)
 
     def prepare(content: bytes) -> Float32:
         require_modest(content, max_pixels=max_pixels, max_scans=max_scans)
-        return transform(decode(content, min_side=min_side))
+        return transform(content)
 
     return prepare
+
+
+def _transform_of(runtime: Runtime) -> Callable[[bytes], Float32]:
+    if runtime.parts:
+        each = [_transform_of(part) for part in runtime.parts]
+        return lambda content: np.concatenate([make(content).reshape(-1) for make in each])
+    transform, min_side = eval_transform(runtime.preprocess), decode_side(runtime.preprocess)
+    return lambda content: transform(decode(content, min_side=min_side))
+
+
+def pixels_to_match(content: bytes, side: int | None) -> NDArray[np.uint8]:
+    """Return a photograph for a matcher of local features: (H, W, 3) RGB, as it sees files.
+
+    Args:
+        content: The bytes of the file.
+        side: The longer side to which the matcher shrinks photographs; None where it does not.
+
+    Raises:
+        UnreadableImage: The file cannot be read.
+    """
+    image = decode(content, min_side=side)
+    if side is not None and max(image.size) > _MATCHED_SIDES * side:  # many wait: memory
+        image.thumbnail((_MATCHED_SIDES * side,) * 2)
+    return np.asarray(image)
 
 
 def digest_of(content: bytes) -> str:

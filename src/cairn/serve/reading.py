@@ -94,6 +94,7 @@ async def gallery(request: Request) -> GalleryOut:
         dimension=found.table.dimension,
         runs_on=snapshot.recognizer.runtime.description,
         search=server.settings.search,
+        stages=snapshot.stage_names,
         has_penalty=found.penalty is not None,
         calibration=calibration,
         read_only=server.settings.gallery.read_only,

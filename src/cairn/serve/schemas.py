@@ -78,7 +78,9 @@ class PenaltyOut(Answered):
         None, description="Whether another landmark would have won without; with explain=true."
     )
     landmark_id_without: str | None = Field(None, description="That landmark; with explain=true.")
-    similarity_without: float | None = Field(None, description="Its similarity; likewise.")
+    similarity_without: float | None = Field(
+        None, description="Its similarity, or score by stages; likewise."
+    )
 
 
 class PredictionOut(Answered):
@@ -87,7 +89,9 @@ class PredictionOut(Answered):
     image_id: str = Field(description="The name or number that the request gave it.")
     landmark: LandmarkOut | None = None
     confidence: float | None = Field(
-        None, description="Similarity less penalty of the best image; ranks answers."
+        None,
+        description="Similarity less penalty of the best image, or the score of stages; ranks "
+        "answers.",
     )
     probability: float | None = Field(
         None, description="Calibrated chance of being right; null without a fresh calibration."
@@ -139,6 +143,7 @@ class GalleryOut(Answered):
     dimension: int
     runs_on: str = Field(description="Backend, device and precision.")
     search: str
+    stages: list[str] = Field([], description="What answers in place of the nearest image.")
     has_penalty: bool
     calibration: CalibrationOut | None = Field(
         None, description="Null where there is no fresh one: no verdicts then."

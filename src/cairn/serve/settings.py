@@ -102,6 +102,9 @@ class ServeSettings(Value):
         gallery: See ``batch``.
         access: See ``batch``.
         search: ``exact``, or ``approximate`` through the index of ``cairn gallery tune``.
+        stages: The file of a recipe that answers (docs/rerank.md), in place of the nearest image;
+            paths are taken from where the server is started.
+        model: An export of the gallery's model, to embed by in its place.
         shutdown_s: How long a stopping server works on what it accepted.
     """
 
@@ -110,6 +113,8 @@ class ServeSettings(Value):
     gallery: GallerySettings = GallerySettings()
     access: AccessSettings = AccessSettings()
     search: Literal["exact", "approximate"] = "exact"
+    stages: Path | None = None
+    model: Path | None = None
     shutdown_s: Seconds = 30.0
 
 

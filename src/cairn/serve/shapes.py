@@ -59,22 +59,25 @@ def prediction_out(
     """Return the answer to one photograph."""
     prediction = answer.prediction
     assert prediction is not None
-    best = prediction.evidence[0]
-    landmark = prediction.landmark or Landmark(best.landmark_id)
+    applied = use_penalty and snapshot.takes_penalty
+    if prediction.landmark_id is None:  # stages may leave no landmark at all
+        return PredictionOut(
+            image_id=image_id,
+            confidence=prediction.confidence,
+            verdict="unknown",
+            penalty=_penalty_out(prediction, answer.without_penalty, applied=applied),
+        )
+    landmark = prediction.landmark or Landmark(prediction.landmark_id)
     verdict = None
     if prediction.is_known is not None:
         verdict = "known" if prediction.is_known else "unknown"
     return PredictionOut(
         image_id=image_id,
-        landmark=landmark_out(landmark, snapshot.num_images(best.landmark_id)),
+        landmark=landmark_out(landmark, snapshot.num_images(landmark.landmark_id)),
         confidence=prediction.confidence,
         probability=prediction.probability,
         verdict=verdict,
-        penalty=_penalty_out(
-            prediction,
-            answer.without_penalty,
-            applied=use_penalty and snapshot.gallery.penalty is not None,
-        ),
+        penalty=_penalty_out(prediction, answer.without_penalty, applied=applied),
         evidence=[_evidence_out(one, snapshot) for one in prediction.evidence],
     )
 
@@ -102,12 +105,12 @@ def _plain(value: object) -> object:
 def _penalty_out(
     prediction: Prediction, without: Prediction | None, *, applied: bool
 ) -> PenaltyOut:
-    best = prediction.evidence[0]
+    taken_off = prediction.evidence[0].penalty if prediction.evidence else 0.0
     if without is None:
-        return PenaltyOut(applied=applied, taken_off=best.penalty)
+        return PenaltyOut(applied=applied, taken_off=taken_off)
     return PenaltyOut(
         applied=applied,
-        taken_off=best.penalty,
+        taken_off=taken_off,
         changed_answer=without.landmark_id != prediction.landmark_id,
         landmark_id_without=without.landmark_id,
         similarity_without=without.confidence,

@@ -9,19 +9,22 @@ Legend of shapes: N rows, L landmarks.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from cairn.columns import coded
 from cairn.domain import Float32, Int64, Landmark
 from cairn.gallery import Gallery
 from cairn.recognize import Recognizer
+from cairn.rerank import Pipeline
+from cairn.rerank.nonlandmark import Penalty
 from cairn.runtime import Runtime
-from cairn.serve.photographs import preparer
+from cairn.serve.photographs import pixels_to_match, preparer
 from cairn.serve.settings import ServeSettings
 
 _AT_ONCE = 4096  # rows between two moments at which other threads may run
@@ -33,7 +36,8 @@ class Snapshot:
 
     Args:
         recognizer: Answers, with the penalty where the gallery has one.
-        without_penalty: Answers as if it had none; the same one where it has none.
+        without_penalty: Answers as if it had none, by a recipe without its stage ``penalty``; the
+            same one where no penalty comes off.
         prepare: Makes network input of a file's bytes.
         rows: Row by image id.
         landmark_ids: (L,) ids in the order of their names.
@@ -54,20 +58,28 @@ class Snapshot:
     _starts: Int64 = field(repr=False)
 
     @classmethod
-    def of(cls, gallery: Gallery, runtime: Runtime, settings: ServeSettings) -> Snapshot:
+    def of(
+        cls,
+        gallery: Gallery,
+        runtime: Runtime,
+        settings: ServeSettings,
+        stages: Pipeline | None = None,
+    ) -> Snapshot:
         """Return a gallery ready to answer.
 
+        Args:
+            gallery: It.
+            runtime: Its model, or what stands in for that.
+            settings: Of the server.
+            stages: What answers in place of the nearest image.
+
         Raises:
-            CairnError: The model is another than the gallery's, or an index that is wanted is
-                missing or stale.
+            CairnError: The model is another than the gallery's, an index that is wanted is
+                missing or stale, or a stage lacks something or needs the whole batch.
         """
-        recognizer = Recognizer(gallery, runtime, search=settings.search)
-        plain = recognizer
-        if gallery.penalty is not None:
-            # An index holds for the penalty; without it there is none.
-            plain = Recognizer(gallery.without_penalty(), runtime, use_penalty=False)
+        recognizer, plain = _recognizers(gallery, runtime, settings.search, stages)
         limits = settings.limits
-        prepare = preparer(runtime.preprocess, max_pixels=limits.pixels, max_scans=limits.scans)
+        prepare = preparer(runtime, max_pixels=limits.pixels, max_scans=limits.scans)
         rows: dict[str, int] = {}
         ids = gallery.table.image_ids
         for start in range(0, len(ids), _AT_ONCE):
@@ -95,6 +107,29 @@ class Snapshot:
             order,
             starts,
         )
+
+    @property
+    def takes_penalty(self) -> bool:
+        """Whether the gallery has a penalty, and it comes off where nothing else is asked."""
+        return self.recognizer.ways.use_penalty and self.gallery.penalty is not None
+
+    @property
+    def stage_names(self) -> list[str]:
+        """The stages that answer, in order; none where the nearest image does."""
+        stack = self.recognizer.ways.stack
+        return [] if stack is None else [stage.name for stage in stack.pipeline.stages]
+
+    def to_match(self, content: bytes) -> NDArray[np.uint8] | None:
+        """Return a photograph's pixels where a stage matches them; None where none does.
+
+        Raises:
+            UnreadableImage: The photograph cannot be read.
+        """
+        stack = self.recognizer.ways.stack
+        if stack is None or not self.recognizer.ways.looks_at_photographs:
+            return None
+        side: int | None = getattr(stack.parts.ready_matcher, "most_side", None)
+        return pixels_to_match(content, side)
 
     @property
     def gallery(self) -> Gallery:
@@ -137,3 +172,21 @@ class Snapshot:
             found = found.filter(is_hit)
         ids: list[str] = found.slice(offset, limit).to_pylist()
         return ids, len(found)
+
+
+def _recognizers(
+    gallery: Gallery, runtime: Runtime, search: str, stages: Pipeline | None
+) -> tuple[Recognizer, Recognizer]:
+    """Return what answers, and what answers as if the gallery had no penalty."""
+    recognizer = Recognizer(gallery, runtime, search=search, stages=stages)
+    if stages is None:
+        if gallery.penalty is None:
+            return recognizer, recognizer
+        # An index holds for the penalty; without it there is none.
+        return recognizer, Recognizer(gallery.without_penalty(), runtime, use_penalty=False)
+    rest = tuple(stage for stage in stages.stages if stage.name != Penalty.name)
+    if len(rest) == len(stages.stages):
+        return recognizer, recognizer
+    return recognizer, Recognizer(
+        gallery, runtime, search=search, stages=replace(stages, stages=rest)
+    )

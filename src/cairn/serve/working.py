@@ -8,6 +8,7 @@ from fastapi import APIRouter, Query
 from starlette.requests import Request
 
 from cairn.doctor import CheckRule
+from cairn.serve.adding import require_own_model
 from cairn.serve.changing import writable
 from cairn.serve.checkup import check_up
 from cairn.serve.examples import IMPORT_EXAMPLE
@@ -65,6 +66,7 @@ async def doctor(
 async def import_photographs(request: Request) -> JobOut:
     """Add a folder below the server's `gallery.import_root`, with one folder a landmark."""
     server = writable(request)
+    require_own_model(server.current)
     name = (await read_json(request, ImportIn)).folder
     folder = folder_below(server.settings.gallery.import_root, name)
     by = request.state.by
