@@ -67,7 +67,7 @@ def part_queries(
         first[group] = min(name, first.get(group, name))
     names = list(first.values())
     drawn = dict(zip(first, draws(names, seed, _PURPOSE).tolist(), strict=True))
-    order = sorted(range(len(queries)), key=lambda row: (drawn[groups[row]], ids[row]))
+    order = sorted(range(len(queries)), key=lambda row: (drawn[int(groups[row])], ids[row]))
     starts = draws([str(kind) for kind in kinds], seed, f"{_PURPOSE}-turn")
     debt = dict(zip(kinds, (starts * 0.998 + 0.001).tolist(), strict=True))
     chosen = np.zeros(len(queries), bool)
