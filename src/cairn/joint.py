@@ -40,6 +40,7 @@ class Joint:
 
     def __post_init__(self) -> None:
         sound = all(0 < weight <= 1 for weight in self.weights)
+        sound = sound and not any({"/", "\\"} & set(name) or name == ".." for name in self.members)
         if len(self.members) != len(self.weights) or not self.members or not sound:
             raise CairnError(
                 "a joint model needs members and a weight above 0 for each", where=self

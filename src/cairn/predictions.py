@@ -98,13 +98,15 @@ class PredictionTable:
                 where=path,
                 todo="give a predictions.parquet of `cairn evaluate`, or of `cairn recognize -o`",
             )
-        count = len(table)
-        columns = [
-            table[one.name].cast(one.type)
-            if one.name in table.column_names
-            else pa.nulls(count, one.type)
-            for one in SCHEMA
-        ]
+        count, columns = len(table), []
+        for one in SCHEMA:
+            given = table[one.name] if one.name in table.column_names else pa.nulls(count, one.type)
+            try:
+                columns.append(given.cast(one.type))
+            except pa.ArrowException:
+                raise CairnError(
+                    f"column {one.name} holds {given.type}, where {one.type} belongs", where=path
+                ) from None
         whole = pa.table(columns, schema=SCHEMA.with_metadata(table.schema.metadata))
         made = cls(whole, path)
         if len(set(made.image_ids)) < count:

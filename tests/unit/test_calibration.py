@@ -307,6 +307,7 @@ def test_other_files_are_refused(tmp_path: Path) -> None:
         ("[1]", "not a calibration of format 1"),
         (json.dumps({**value, "format": 9}), "format 1, but 9"),
         (json.dumps({**value, "chance": {"method": "score"}}), "damaged: KeyError"),
+        (json.dumps({**value, "losses": []}), "damaged: AttributeError"),
         ("{", "not a JSON file"),
     ):
         path.write_text(text, encoding="utf-8")

@@ -80,6 +80,7 @@ def test_votes_need_a_curve_each(tmp_path: Path) -> None:
         ('{"format": 1}', "no ensemble"),
         ('{"format": 9, "by": "votes", "members": []}', "format 9"),
         ('{"format": 1, "by": "votes", "members": [{}]}', "damaged"),
+        ('{"format": 1, "by": "votes", "members": {}, "validation": [], "weights": []}', "damaged"),
     ],
 )
 def test_files_that_are_none_are_told(tmp_path: Path, text: str, told: str) -> None:

@@ -116,6 +116,7 @@ def test_what_is_no_joint_model_is_told(members: list[Path], tmp_path: Path) -> 
     for text, told in (
         ({"format": 2, "joint": []}, "format 2"),
         ({"format": 1, "joint": [{"model": "a"}]}, "damaged"),
+        ({"format": 1, "joint": [{"model": "../../a", "weight": 1}]}, "needs members"),
         ({"format": 1, "joint": []}, "needs members"),
         ({"format": 1, "joint": [{"model": "a", "weight": 0.5}]}, "add up to 1"),
     ):

@@ -92,6 +92,10 @@ def test_a_table_of_an_earlier_version_still_opens(tmp_path: Path) -> None:
         (b"no table", "not a Parquet file"),
         ({"image_id": ["a"]}, "has the column landmark_id"),
         ({"image_id": ["a", "a"], "landmark_id": ["x", "x"], "confidence": [1.0, 1.0]}, "twice"),
+        (
+            {"image_id": ["a"], "landmark_id": ["x"], "confidence": ["sure"]},
+            "column confidence holds string, where double belongs",
+        ),
     ],
 )
 def test_what_is_no_table_of_predictions_is_told(

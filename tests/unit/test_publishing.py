@@ -7,6 +7,7 @@ import hashlib
 import json
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from urllib.parse import unquote, urlsplit
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from cairn import Recognizer
 from cairn.checkpoint import model_fingerprint, save_model
@@ -23,6 +25,7 @@ from cairn.domain import Float32
 from cairn.errors import CairnError
 from cairn.gallery import Gallery, keep_penalty, log, rename_landmark
 from cairn.gallery.calibrations import calibrate_gallery, calibration_of, keep_calibration
+from cairn.joint import Joint, concatenated, write_joint
 from cairn.model import build
 from cairn.publishing import CONTENTS_NAME, pack, pull, push, unpack
 from cairn.publishing.hub import Repository
@@ -94,6 +97,35 @@ def test_what_is_unpacked_answers_as_the_gallery_did(whole: Path, tmp_path: Path
     assert calibration_of(after).to_json() == calibration_of(before).to_json()
     assert [line.operation for line in log(tmp_path / "mine")] == ["publish"]
     assert Recognizer.load(tmp_path / "mine", backend="torch").judge is not None
+
+
+def test_a_gallery_of_a_joint_model_travels_with_its_members(tmp_path: Path) -> None:
+    models = []
+    for seed in (0, 1):
+        torch.manual_seed(seed)
+        models.append(tmp_path / f"model{seed}")
+        save_model(models[-1], build(CONFIG.model_copy(update={"weights": None})), CONFIG)
+    joint = Joint(tuple(model_fingerprint(one) for one in models), (0.75, 0.25))
+    write_joint(tmp_path / "joint", joint, models)
+    parts = [table("any", "g", 2, 0, seed).vectors for seed in (1, 2)]
+    rows = table(model_fingerprint(tmp_path / "joint"), "g", 2, 0, 1)
+    replace(rows, vectors=concatenated(parts, joint.weights)).write(tmp_path / "embeddings")
+    Gallery.build(tmp_path / "embeddings", tmp_path / "joint", tmp_path / "gallery")
+
+    pack(tmp_path / "gallery", tmp_path / "published")
+    unpack(tmp_path / "published", tmp_path / "pulled")
+
+    texts = [p.read_text() for p in (tmp_path / "published").rglob("*.[jm][sd]*")]
+    assert texts
+    assert not any("/secret" in text for text in texts)
+    card = (tmp_path / "published" / "README.md").read_text()
+    assert "- its member of weight 0.75: resnext_small" in card
+    picture = Image.fromarray(np.full((40, 40, 3), 90, np.uint8))
+    answers = [
+        Recognizer.load(tmp_path / name, backend="torch")(picture) for name in ("gallery", "pulled")
+    ]
+    assert answers[0].landmark_id == answers[1].landmark_id
+    assert answers[0].confidence == answers[1].confidence
 
 
 def test_an_unpacked_gallery_lives_on(whole: Path, tmp_path: Path) -> None:

@@ -180,7 +180,7 @@ class Calibration:
             )
         try:
             return cls.from_json(value)
-        except (KeyError, TypeError, ValueError) as error:
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise CairnError(
                 f"this calibration is damaged: {type(error).__name__} {error}",
                 where=path,

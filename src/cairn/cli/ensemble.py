@@ -83,7 +83,9 @@ def fit(
 def recognize(
     ensemble: Annotated[Path, typer.Argument(help="What `cairn ensemble fit` wrote.")],
     manifest: Annotated[Path, typer.Argument(help="The queries: .parquet or .csv.")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="Submission file (id,landmarks).")],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="Submission .csv, or .parquet of predictions.")
+    ],
     backend: Backend = "auto",
     device: Device = "auto",
     workers: Workers = 0,
@@ -92,8 +94,8 @@ def recognize(
     """Answer a manifest's queries; embeddings are kept beside the answers and continued."""
     from cairn.ensemble import Ensemble, recognize_manifest
     from cairn.manifest import Manifest
+    from cairn.predictions import write_answers
     from cairn.runs import require_absent
-    from cairn.submission import write_submission
 
     require_absent(output)
     place = output.with_name(f"{output.stem}-embeddings")
@@ -102,7 +104,7 @@ def recognize(
         answers = recognize_manifest(
             read, Manifest.read(manifest), place, backend=backend, device=device, workers=workers
         )
-    write_submission(output, answers.predictions)
+    write_answers(output, answers.predictions)
     count, unreadable = len(answers.predictions), len(answers.unreadable)
     emit(
         {

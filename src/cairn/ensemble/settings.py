@@ -152,7 +152,7 @@ class Ensemble:
             )
         try:
             found = _of_json(values)
-        except (KeyError, TypeError, ValueError) as error:
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise CairnError(f"the ensemble's file is damaged: {error}", where=path) from None
         members = [
             replace(one, gallery=_absolute(one.gallery, path.parent)) for one in found.members

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Sequence
+from pathlib import Path
 
 from cairn.calibration import Calibration, report
 from cairn.checkpoint import read_config
 from cairn.gallery import Gallery
+from cairn.joint import is_joint, member_folders, read_joint
 
 _SHOWN = 8
 _FEW = 5
@@ -25,11 +27,8 @@ def card_of(
         title: The heading.
         license: SPDX identifier, or "" for none stated.
     """
-    config = read_config(gallery.model_dir)
     sizes = Counter(gallery.table.landmark_ids)
     few = sum(count <= _FEW for count in sizes.values()) / len(sizes)
-    pre = config.preprocess
-    context = " with Global Context blocks" if config.gc else ""
     lines = [
         *_front_matter(license),
         f"# {_plain(title)}",
@@ -48,9 +47,7 @@ def card_of(
         "",
         "## What is in it",
         "",
-        f"- model: {config.backbone}{context}, {config.pool} pooling, {gallery.table.dimension} "
-        f"dimensions, fingerprint `{gallery.table.fingerprint}`",
-        f"- input: {pre.image_size} x {pre.image_size} pixels, {pre.resize}",
+        *_model(gallery),
         f"- landmarks: {len(sizes):,}; {few:.0%} of them with at most {_FEW} photographs, "
         f"the largest with {max(sizes.values()):,}: {_examples(gallery, sizes)}",
         f"- penalty: {_penalty(gallery)}",
@@ -80,6 +77,32 @@ def _front_matter(license: str) -> list[str]:
         "---",
         "",
     ]
+
+
+def _model(gallery: Gallery) -> list[str]:
+    """Return what makes the embeddings: one network, or the members of a joint model."""
+    folder, size = gallery.model_dir, f"{gallery.table.dimension} dimensions"
+    named = f"{size}, fingerprint `{gallery.table.fingerprint}`"
+    if not is_joint(folder):
+        network, seen = _network(folder)
+        return [f"- model: {network}, {named}", f"- input: {seen}"]
+    weights = read_joint(folder).weights
+    lines = [f"- model: {len(weights)} together, their weighted vectors joined, {named}"]
+    for weight, member in zip(weights, member_folders(folder), strict=True):
+        network, seen = _network(member)
+        lines.append(f"- its member of weight {weight:.3g}: {network}; input: {seen}")
+    return lines
+
+
+def _network(folder: Path) -> tuple[str, str]:
+    config = read_config(folder)
+    pre = config.preprocess
+    context = " with Global Context blocks" if config.gc else ""
+    return (
+        f"{config.backbone}{context}, {config.pool} pooling",
+        f"{pre.image_size} x {pre.image_size} pixels, {pre.resize}"
+        + (f", {pre.views}" if pre.has_views else ""),
+    )
 
 
 def _examples(gallery: Gallery, sizes: Counter[str]) -> str:
@@ -124,7 +147,7 @@ def _quality(calibrations: Sequence[Calibration]) -> list[str]:
             f"{one.basis.search} search",
             *(["re-ranked"] if one.basis.stages else []),
         ]
-        at = value["threshold"]["value"]
+        at, share = value["threshold"]["value"], one.judged.known_share
         lines += [
             f"On {value['num_queries']:,} validation photographs, {value['num_unknown']:,} of them "
             f"of no landmark in the gallery ({', '.join(how)}):",
@@ -138,7 +161,9 @@ def _quality(calibrations: Sequence[Calibration]) -> list[str]:
             f"| calibration error (ECE) | {value['ece']:.3f} |",
             f"| threshold on the chance | {at:.3f} |",
             "",
-            "Chances and threshold hold for about that share of unknown photographs.",
+            "Chances hold for about that share of unknown photographs."
+            if share is None
+            else f"Chances hold where {share:.3g} of the photographs show a landmark of it.",
             "",
         ]
     return lines

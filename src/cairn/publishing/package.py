@@ -32,6 +32,7 @@ from cairn.gallery.penalties import read_bank, write_bank, write_penalty
 from cairn.gallery.place import LOCK_NAME, Place
 from cairn.gallery.rows import arrow_rows
 from cairn.gallery.versions import Version, commit, write_fragments
+from cairn.joint import is_joint, member_folders
 from cairn.progress import track
 from cairn.publishing.card import card_of
 from cairn.runs import atomic_folder, read_json, write_json
@@ -211,6 +212,10 @@ def without_place(paths: Sequence[str]) -> list[str]:
 
 def _forget_weights_place(model_dir: Path) -> None:
     """Keep of the file that a model's weights came from its name alone; no fingerprint has it."""
+    if is_joint(model_dir):
+        for member in set(member_folders(model_dir)):
+            _forget_weights_place(member)
+        return
     weights = read_config(model_dir).weights
     if weights is None or not {"/", "\\"} & set(weights):
         return
