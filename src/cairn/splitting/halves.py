@@ -59,11 +59,11 @@ def part_queries(
             todo="make some with `cairn data split`",
         )
     recorded = [GROUP_COLUMN] if GROUP_COLUMN in queries.table.column_names else []
-    groups = leak_groups(queries, columns=[*recorded, *columns], looks=looks).groups
+    groups = leak_groups(queries, columns=[*recorded, *columns], looks=looks).groups.tolist()
     kinds = _kinds(queries)
-    ids = np.array(queries.image_ids)
+    ids = queries.image_ids
     first: dict[int, str] = {}  # of each group its first id, which names it in any order of rows
-    for group, name in zip(groups.tolist(), ids.tolist(), strict=True):
+    for group, name in zip(groups, ids, strict=True):
         first[group] = min(name, first.get(group, name))
     names = list(first.values())
     drawn = dict(zip(first, draws(names, seed, _PURPOSE).tolist(), strict=True))
@@ -73,7 +73,7 @@ def part_queries(
     chosen = np.zeros(len(queries), bool)
     side: dict[int, bool] = {}
     for row in order:
-        kind, group = kinds[row], int(groups[row])
+        kind, group = kinds[row], groups[row]
         debt[kind] += share
         if group not in side:
             side[group] = debt[kind] >= 1
