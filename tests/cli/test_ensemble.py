@@ -212,7 +212,7 @@ def test_what_cannot_be_fitted_is_refused_before_any_work(
     pictures.gallery().write(place / "none.parquet")
     assert "no image of role query" in fault(*fit, "--validation", place / "none.parquet")
     assert not out.exists()
-    assert not (place / "e-embeddings").exists()
+    assert not (place / "e-validation-embeddings").exists()
     remove_images(place / "b", image_ids=[Gallery.load(place / "b").table.image_ids[0]])
     told = fault(*fit, "--by", "similarity", "--weights", "1,1")
     assert "different images: 1 that" in told

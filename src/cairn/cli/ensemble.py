@@ -63,7 +63,7 @@ def fit(
         made = given_ensemble(loaded, numbers or (), by=by)  # type: ignore[arg-type]
     else:
         manifest = _validation(validation, galleries)
-        place = output.with_name(f"{output.stem}-embeddings")
+        place = output.with_name(f"{output.stem}-validation-embeddings")
         with resumable():
             made = fit_manifest(
                 loaded,

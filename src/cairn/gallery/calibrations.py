@@ -276,16 +276,19 @@ def require_fresh(
 
 
 def _stale(gallery: Gallery, differences: Sequence[str], *, staged: bool = False) -> CairnError:
-    if differences and not {"the penalty", "the search", "the re-ranking"}.issuperset(differences):
-        told = f"{_listed(differences)} changed since"
-    elif differences:
-        told = f"it was made with another setting of {_listed(differences)}"
-    else:
-        told = "it cannot be read"
+    todo = f"make it anew: {_mend(gallery)}{' --stages RECIPE' if staged else ''}"
+    if differences and {"the penalty", "the search", "the re-ranking"}.issuperset(differences):
+        return CairnError(
+            "this gallery has no calibration for answers of this kind: what it has was made with "
+            f"another setting of {_listed(differences)}",
+            where=gallery.location,
+            todo=todo,
+        )
+    told = f"{_listed(differences)} changed since" if differences else "it cannot be read"
     return CairnError(
         f"the calibration of this gallery is STALE: {told}; its chances mean nothing now",
         where=gallery.location,
-        todo=f"make it anew: {_mend(gallery)}{' --stages RECIPE' if staged else ''}",
+        todo=todo,
     )
 
 
