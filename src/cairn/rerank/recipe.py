@@ -260,8 +260,18 @@ def read_stages(path: Path, *, online: bool = False) -> Pipeline:
     """Return the pipeline of a recipe: a TOML file with a ``[[stages]]`` table for each.
 
     Raises:
-        CairnError: The file is missing or not TOML, holds something else, has a ``chance`` without
-            its numbers, or as ``compose``.
+        CairnError: As ``read_tables``; it has a ``chance`` without its numbers; or as ``compose``.
+    """
+    tables, num_hits = read_tables(path)
+    require_numbers(tables, where=path)
+    return compose(tables, num_hits=num_hits, where=path, online=online)
+
+
+def read_tables(path: Path) -> tuple[list[dict[str, Any]], int]:
+    """Return a recipe's tables, a stage each, as they stand in its file, and its ``num_hits``.
+
+    Raises:
+        CairnError: The file is missing or not TOML, or holds something else.
     """
     try:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -277,8 +287,7 @@ def read_stages(path: Path, *, online: bool = False) -> Pipeline:
         raise CairnError("a recipe needs [[stages]]", where=path, todo="one such table a stage")
     if not isinstance(num_hits, int) or isinstance(num_hits, bool) or num_hits < 1:
         raise CairnError(f"num_hits must be a whole number of at least 1: {num_hits!r}", where=path)
-    require_numbers(tables, where=path)
-    return compose(tables, num_hits=num_hits, where=path, online=online)
+    return tables, num_hits
 
 
 def as_pipeline(stages: Pipeline | Path | str) -> Pipeline:

@@ -22,7 +22,6 @@ from __future__ import annotations
 
 import json
 import math
-import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
@@ -32,6 +31,7 @@ from typing import Any, TypeAlias
 from cairn.config.value import parse_value
 from cairn.errors import CairnError, nearest
 from cairn.rerank import NUM_HITS, STAGES, Pipeline, Stage, compose
+from cairn.rerank.recipe import read_tables
 from cairn.rerank.stage import VOTES
 from cairn.rerank.voting import BestVote
 from cairn.stack_tuning.fitting import ChanceToFit, asks_to_fit
@@ -189,22 +189,9 @@ def read_space(path: Path) -> Space:
     """Return the space of a recipe with choices; a plain recipe is one with nothing to choose.
 
     Raises:
-        CairnError: The file is missing or not TOML, holds something else, or as ``Slot.of``.
+        CairnError: As ``cairn.rerank.recipe.read_tables``, or as ``Slot.of``.
     """
-    try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError:
-        raise CairnError("file not found", where=path, todo="give a recipe of stages") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise CairnError(f"not TOML: {error}", where=path) from None
-    tables, num_hits = values.pop("stages", None), values.pop("num_hits", NUM_HITS)
-    if values:
-        key, known = min(values), ["stages", "num_hits"]
-        raise CairnError(f"unknown setting {key!r}", where=path, todo=nearest(key, known))
-    if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
-        raise CairnError("a recipe needs [[stages]]", where=path, todo="one such table a stage")
-    if not isinstance(num_hits, int) or isinstance(num_hits, bool):
-        raise CairnError(f"num_hits must be a whole number: {num_hits!r}", where=path)
+    tables, num_hits = read_tables(path)
     return space_of(tables, num_hits=num_hits, where=path)
 
 
