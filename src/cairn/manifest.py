@@ -133,6 +133,25 @@ class Manifest:
             todo="give at least one row the role gallery or train",
         )
 
+    def queries(
+        self, *, todo: str = "give the rows to be recognized that role", where: object = None
+    ) -> Manifest:
+        """Return the images of role query.
+
+        Args:
+            todo: What to do where there is none.
+            where: How the manifest is called then; by default by its folder.
+
+        Raises:
+            CairnError: There is none.
+        """
+        chosen = self.select("query")
+        if not len(chosen):
+            raise CairnError(
+                "the manifest has no image of role query", where=where or self.root, todo=todo
+            )
+        return chosen
+
     def take(self, indices: Sequence[int] | np.ndarray[Any, np.dtype[np.int64]]) -> Manifest:
         """Return the images at these rows, in the order given; no row twice."""
         table = taken(self.table, pa.array(indices, pa.int64()))

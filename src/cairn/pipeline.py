@@ -107,12 +107,7 @@ def score_model(
         CairnError: The manifest has no query, or none with a landmark; ``out`` holds an
             evaluation already; else as the stages.
     """
-    if not len(manifest.select("query")):
-        raise CairnError(
-            "the manifest has no image of role query",
-            where=manifest.root,
-            todo="give the rows to be recognized the role query",
-        )
+    manifest.queries()
     try:
         truth = solution_of(manifest).truth
     except CairnError as error:

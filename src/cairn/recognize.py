@@ -117,13 +117,7 @@ def recognize_manifest(
             stand in for the gallery's model.
     """
     _check_top(top)
-    queries = manifest.select("query")
-    if not len(queries):
-        raise CairnError(
-            "the manifest has no image of role query",
-            where=manifest.root,
-            todo="give the rows to be recognized that role",
-        )
+    queries = manifest.queries()
     ways = Answering.of(  # before any work
         gallery, use_penalty=use_penalty, search=search, stages=stages
     )

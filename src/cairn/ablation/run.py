@@ -73,12 +73,7 @@ def reproduce_ablation(
         num_seeds=num_seeds,
         weights=weights,
     )
-    if not len(manifest.select("query")):
-        raise CairnError(
-            "the manifest has no image of role query to test on",
-            where=manifest.root,
-            todo="give some rows the role query; cairn data folder --holdout 0.3 does",
-        )
+    manifest.queries(todo="give some rows the role query; cairn data folder --holdout 0.3 does")
     solution_of(manifest)
     open_folder(out, plan.base, manifest)
     for line in plan.missing:

@@ -27,7 +27,7 @@ from cairn.runs import atomic_folder, require_absent, write_json
 LONGEST_PX = 1024
 """Longer side of the pictures written; smaller photographs keep their size."""
 
-_LEAST_RANGE = 3.0
+LEAST_RANGE = 3.0
 """Context masks: the brightest colour is never less than this times the even share, so that a map
 that is nearly even looks so."""
 
@@ -148,7 +148,7 @@ def _draw_masks(
         num = sum(block.startswith(f"{name}/") for block in masks)
         values, size = placed.values, " x ".join(map(str, placed.values.shape))
         low = float(values.min()) if stretch else 0.0
-        high = float(values.max()) if stretch else max(_LEAST_RANGE, float(values.max()))
+        high = float(values.max()) if stretch else max(LEAST_RANGE, float(values.max()))
         told[name] = float(values.max()), float(values.min())
         found.append(
             _Picture(

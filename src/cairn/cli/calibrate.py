@@ -59,7 +59,6 @@ def calibrate(
 
     from cairn.calibration import FALSE_ACCEPT_RATE, report, require_unknown, table, weights_at
     from cairn.embed import embed
-    from cairn.errors import CairnError
     from cairn.gallery import Gallery
     from cairn.gallery.calibrations import calibrate_gallery, keep_calibration
     from cairn.manifest import Manifest
@@ -74,13 +73,7 @@ def calibrate(
     rate = FALSE_ACCEPT_RATE if false_accept is None else false_accept
     loaded = Gallery.load(gallery, penalty=penalty)
     whole = Manifest.read(manifest)
-    asked = whole.select("query")
-    if not len(asked):
-        raise CairnError(
-            "the manifest has no image of role query",
-            where=manifest,
-            todo="give the validation photographs that role",
-        )
+    asked = whole.queries(todo="give the validation photographs that role", where=manifest)
     stack = None
     if stages is not None:
         stack = Stack.read(loaded, stages, use_penalty=penalty, search=search, online=True)

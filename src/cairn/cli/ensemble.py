@@ -162,13 +162,7 @@ def _validation(path: Path, galleries: Sequence[str]) -> Any:
     from cairn.splitting.evaluation import verify_evaluation
 
     manifest = Manifest.read(path)
-    asked = manifest.select("query")
-    if not len(asked):
-        raise CairnError(
-            "the manifest has no image of role query",
-            where=path,
-            todo="give the validation photographs that role",
-        )
+    asked = manifest.queries(todo="give the validation photographs that role", where=path)
     for one in galleries:
         leaks, _ = verify_evaluation(asked.image_ids, manifest, gallery=Path(one))
         leaks.refuse_leaks(

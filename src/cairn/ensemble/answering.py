@@ -96,13 +96,7 @@ def recognize_manifest(
         CairnError: The ensemble is stale, or the manifest has no query that can be read.
     """
     galleries = load_galleries(ensemble)
-    asked = manifest.select("query")
-    if not len(asked):
-        raise CairnError(
-            "the manifest has no image of role query",
-            where=manifest.root,
-            todo="give the rows to be recognized that role",
-        )
+    asked = manifest.queries()
     _tell_overlap(ensemble, asked)
     tables = embedded(
         galleries, asked, embeddings_dir, backend=backend, device=device, workers=workers

@@ -72,13 +72,10 @@ def measure_loss(
     Raises:
         CairnError: No query can be read, none shows a landmark, or the gallery is of another model.
     """
-    queries = manifest.select("query")
-    if not len(queries):
-        raise CairnError(
-            "the manifest has no image of role query, so the loss of GAP cannot be measured",
-            where=manifest.root,
-            todo="give labelled photographs that role, or leave --gallery out",
-        )
+    queries = manifest.queries(
+        todo="the loss of GAP is measured on them: give labelled photographs that role, or leave "
+        "--gallery out"
+    )
     changed = load_runtime(export_dir)
     own = load_runtime(gallery.model_dir, device="cpu")
     say(f"loss of GAP: {len(queries)} queries by {own.description} and by {changed.description}")

@@ -15,6 +15,7 @@ from PIL import Image
 from pydantic import Field
 from starlette.requests import Request
 
+from cairn.attention.look import LEAST_RANGE
 from cairn.images import UnreadableImage
 from cairn.serve.photographs import require_modest
 from cairn.serve.problems import Problem, without_paths
@@ -30,7 +31,6 @@ router = APIRouter(tags=["recognition"])
 LONGEST_PX = 800
 """Longer side of a map."""
 
-_LEAST_RANGE = 3.0  # the brightest colour is never less than this times the even share
 _EVEN = 1.05  # the most that a map without a preference has
 _QUALITY = 82
 _IMAGE: dict[str, Any] = {"type": "string", "format": "binary"}
@@ -115,7 +115,7 @@ def _masks(model: Any, content: bytes) -> MapsOut:
     maps = []
     for name, placed in stage_masks(context_masks(model, content)).items():
         least, most = float(placed.values.min()), float(placed.values.max())
-        drawn = overlay(image, placed.over(image.size), high=max(_LEAST_RANGE, most))
+        drawn = overlay(image, placed.over(image.size), high=max(LEAST_RANGE, most))
         maps.append(
             MapOut(
                 of="photograph",

@@ -51,13 +51,7 @@ def part_queries(
     """
     if not 0 < share < 1:
         raise CairnError(f"a share of {share} leaves one part empty", todo="between 0 and 1")
-    queries = manifest.select("query")
-    if not len(queries):
-        raise CairnError(
-            "the manifest has no queries to part",
-            where=manifest.root,
-            todo="make some with `cairn data split`",
-        )
+    queries = manifest.queries(todo="make some with `cairn data split`")
     recorded = [GROUP_COLUMN] if GROUP_COLUMN in queries.table.column_names else []
     groups = leak_groups(queries, columns=[*recorded, *columns], looks=looks).groups.tolist()
     kinds = _kinds(queries)
