@@ -556,7 +556,7 @@ def test_a_full_disk_is_told(
         (["train", "demo", "--data", "名单.csv", "-o", "x", "--device", "gpu"], "no device 'gpu'"),
         (["train", "照片/page.jpg", "--data", "名单.csv"], "not TOML"),
         (["embed", "模型", "名单.csv", "-o", "x", "--role", "galery"], "did you mean 'gallery'"),
-        (["embed", "模型", "名单.csv", "-o", "x", "--backend", "onnx"], "unknown backend"),
+        (["embed", "模型", "名单.csv", "-o", "x", "--backend", "tensorrt"], "unknown backend"),
         (["embed", "模型", "名单.csv", "-o", "照片"], "照片"),
         (["embed", "模型", "名单.csv", "-o", "x", "--role", "query"], "no image to embed"),
         (["embed", "模型", "名单.csv", "-o", "x", "--batch-size", "0"], "batch_size"),
