@@ -96,7 +96,7 @@ def test_without_queries_there_is_nothing_to_score(
 ) -> None:
     with pytest.raises(CairnError, match="no image of role query") as caught:
         score_model(model_dir, pictures.select("train"), tmp_path / "out", title="T")
-    assert "query" in caught.value.todo
+    assert "query" in caught.value.what
     assert not (tmp_path / "out").exists(), "told before an hour of embedding, not after"
 
 

@@ -71,5 +71,5 @@ def test_what_cannot_be_parted_is_refused() -> None:
         part_queries(manifest({"a": 4}), share=1.0)
     with pytest.raises(CairnError, match="one part would be empty"):
         part_queries(manifest({"a": 1}))
-    with pytest.raises(CairnError, match="no queries"):
+    with pytest.raises(CairnError, match="no image of role query"):
         part_queries(manifest({}))
