@@ -105,7 +105,6 @@ def test_every_view_is_named_ordered_legible_and_narrow(
         check(page)
 
 
-@pytest.mark.xfail(strict=False, reason="the file chooser does not always open in time")
 def test_all_of_a_correction_by_keyboard(serve: Start, visit: Start, stranger: Path) -> None:
     page = visit(serve()).page
     expect(page.get_by_role("heading", level=1)).to_be_visible()

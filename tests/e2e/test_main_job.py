@@ -163,6 +163,7 @@ def test_embeddings_belong_to_the_model_and_have_unit_length(demo: Demo) -> None
         np.testing.assert_allclose(np.linalg.norm(table.vectors, axis=1), 1, atol=2e-3)
     untrained = EmbeddingTable.read(demo.out / "untrained" / "scores" / "embeddings" / "query")
     assert untrained.fingerprint == model_fingerprint(demo.out / "untrained" / "model")
+    assert untrained.fingerprint != fingerprint
 
 
 def test_the_penalty_table_by_brute_force(demo: Demo, tmp_path: Path) -> None:
