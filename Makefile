@@ -31,7 +31,7 @@ test: env browser
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
 
 bench: env
 	-@$(BIN)/uv pip install --system-certs --quiet --python $(BIN)/python -c constraints.txt -e '.[dev,bench]'

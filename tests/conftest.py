@@ -29,7 +29,9 @@ _SOURCES = [path for loops in _LOOPS for path in sorted((_ROOT / "src" / "cairn"
 _KEY = hashlib.sha256(b"".join(path.read_bytes() for path in _SOURCES)).hexdigest()[:12]
 os.environ.setdefault("NUMBA_CACHE_DIR", str(_ROOT / ".pytest_cache" / f"numba-{_KEY}"))
 
-torch.set_num_threads(min(2, torch.get_num_threads()))  # OMP_NUM_THREADS=1 stays one
+# OMP_NUM_THREADS=1 stays one; where tests run side by side, each has a core.
+_IS_WORKER = "PYTEST_XDIST_WORKER" in os.environ
+torch.set_num_threads(1 if _IS_WORKER else min(2, torch.get_num_threads()))
 
 
 def picture(rng: np.random.Generator, pattern: np.ndarray, side: int = 40) -> Image.Image:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -51,6 +52,21 @@ def onnx_forward(model: bytes | Path) -> Forward:
     return forward
 
 
+@cache
+def openvino_core() -> Any:
+    """Return the process's one ``openvino.Core``, which lives as long as the process.
+
+    OpenVINO gives the thread that first uses its processor plugin a signal stack, and unmaps that
+    stack when the last network goes, in whatever thread: a Ctrl-C in the first thread would then
+    end the process by a segmentation fault. A plugin that never goes leaves the stack alone.
+    """
+    with without_telemetry(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import openvino as ov
+
+    return ov.Core()
+
+
 def openvino_forwards(
     model: Any, *, precisions: tuple[str, ...] = ("bf16", "f32")
 ) -> Iterator[tuple[str, Forward]]:
@@ -60,11 +76,7 @@ def openvino_forwards(
         model: An ``openvino.Model``, or the path of one, or of an ONNX file.
         precisions: Of what is not quantised; bf16 only where the processor has it.
     """
-    with without_telemetry(), warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        import openvino as ov
-
-    core = ov.Core()
+    core = openvino_core()
     network = core.read_model(model) if isinstance(model, Path) else model
     has_bf16 = "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
     for precision in precisions:

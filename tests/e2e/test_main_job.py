@@ -55,7 +55,7 @@ class Demo:
 @pytest.fixture(scope="module")
 def demo(tiny_recipe: Recipe, tmp_path_factory: pytest.TempPathFactory) -> Demo:
     out = tmp_path_factory.mktemp("演示") / "demo"
-    train = tiny_recipe.train.model_copy(update={"epochs": 8, "ema": 0.0})  # enough to beat none
+    train = tiny_recipe.train.model_copy(update={"epochs": 8, "learning_rate": 0.02, "ema": 0.0})
     recipe = tiny_recipe.model_copy(update={"train": train})
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("cairn.demo.os.cpu_count", lambda: 1)  # one process: no time to start more

@@ -232,7 +232,7 @@ def test_the_places_add_up_to_the_similarity(name: str) -> None:
         )
 
 
-SEVERAL = {"scales": (0.75, 1.0, 1.5), "flip": True, "resize": "both"}
+SEVERAL = {"scales": (0.5, 1.0), "flip": True, "resize": "both"}
 
 
 def own_vector(model: Embedder, image: Image.Image) -> Tensor:
@@ -249,8 +249,8 @@ def test_scales_and_mirror_images_are_shown_together(method: Any) -> None:
     found = similarity_map(model, query, match, method=method)
     one, two = own_vector(model, query), own_vector(model, match)
     assert found.similarity == pytest.approx(float(one @ two), abs=1e-5)
-    assert len(found.parts) == 3 * 2 * 2
-    assert {part.side for part in found.parts} == {48, 64, 96}
+    assert len(found.parts) == 2 * 2 * 2
+    assert {part.side for part in found.parts} == {32, 64}
     if method == "exact":
         total = sum(float(part.values.sum()) for part in found.parts)
         assert total == pytest.approx(found.similarity, abs=1e-4)

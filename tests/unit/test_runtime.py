@@ -103,6 +103,26 @@ def test_transformers_run_on_openvino_at_another_size_than_the_weights(
         assert (got * want[start:stop]).sum(axis=1).min() >= FAITHFUL - 0.001
 
 
+SIGNALLED = """
+import os, signal, sys, threading
+from cairn.runtime import load_runtime
+
+held = [load_runtime(sys.argv[1], backend="openvino", device="cpu")]
+last = threading.Thread(target=held.clear)  # the one that lets the network go
+last.start()
+last.join()
+signal.signal(signal.SIGTERM, lambda *_: print("heard"))
+os.kill(os.getpid(), signal.SIGTERM)
+print("goes on")
+"""
+
+
+def test_a_signal_is_heard_after_another_thread_let_openvino_go(model_dir: Path) -> None:
+    words = [sys.executable, "-c", SIGNALLED, str(model_dir)]
+    done = subprocess.run(words, capture_output=True, text=True)
+    assert (done.returncode, done.stdout.split()) == (0, ["heard", "goes", "on"]), done
+
+
 def test_openvino_neither_forks_nor_reports_home(model_dir: Path, tmp_path: Path) -> None:
     code = (
         "import os, sys; from pathlib import Path\n"

@@ -25,7 +25,7 @@ from cairn.config import ModelConfig, Preprocess
 from cairn.conversion import OPSET, require_packages, to_onnx, to_openvino, without_telemetry
 from cairn.domain import Float32
 from cairn.errors import CairnError, nearest
-from cairn.execution import Forward, onnx_forward, openvino_forwards
+from cairn.execution import Forward, onnx_forward, openvino_core, openvino_forwards
 from cairn.export.card import card
 from cairn.export.loss import MAX_LOSS, measure_loss
 from cairn.export.parity import BATCHES, LEAST_COSINE, measure_parity
@@ -196,7 +196,7 @@ class _Conversion:
             import openvino as ov
 
         if self.calibration:  # OpenVINO reads ONNX's quantised nodes and runs them in int8
-            network = ov.Core().read_model(model=self._onnx(example))
+            network = openvino_core().read_model(model=self._onnx(example))
         else:
             network = to_openvino(self.module, example)
         ov.save_model(network, path, compress_to_fp16=False)
