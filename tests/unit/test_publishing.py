@@ -24,7 +24,8 @@ from cairn.config import ModelConfig, Preprocess
 from cairn.domain import Float32
 from cairn.errors import CairnError
 from cairn.gallery import Gallery, keep_penalty, log, rename_landmark
-from cairn.gallery.calibrations import calibrate_gallery, calibration_of, keep_calibration
+from cairn.gallery.calibrating import calibrate_gallery
+from cairn.gallery.calibrations import calibration_of, keep_calibration
 from cairn.joint import Joint, concatenated, write_joint
 from cairn.model import build
 from cairn.publishing import CONTENTS_NAME, pack, pull, push, unpack
