@@ -6,6 +6,7 @@ import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,17 @@ from cairn.embed import embed
 from cairn.gallery import Gallery, remove_images
 from cairn.gallery.calibrating import calibrate_gallery
 from cairn.gallery.calibrations import calibration_of, keep_calibration
-from cairn.gallery.kept_validation import Validation, Way, keep_validation
+from cairn.gallery.kept_validation import (
+    Validation,
+    Way,
+    keep_validation,
+    kept_ways,
+    read_validation,
+)
 from cairn.manifest import Manifest
-from cairn.serve import renewing
+from cairn.renewal import recalibrate, renew
+from cairn.serve.renewing import Renewing
+from cairn.stacks import Stack
 from cairn.submission import solution_of
 from cairn.tables import EmbeddingTable
 from measuring.small_gallery import jpeg, make_gallery, serving
@@ -117,7 +126,6 @@ def test_several_changes_have_one_renewal(
 ) -> None:
     sizes: list[int] = []
     inside, go_on = threading.Event(), threading.Event()
-    renew = renewing.renew
 
     def held(loaded: Gallery, *values: Any, **wishes: Any) -> Any:
         sizes.append(len(loaded.table))
@@ -181,3 +189,67 @@ def test_a_renewal_that_fails_is_told_and_not_tried_for_ever(gallery: Path) -> N
         until(lambda: figure(client, 'cairn_calibration_renewals_total{outcome="failed"}') == 2)
         assert state(client) == "stale"
         assert answer(client)["landmark"] is not None
+
+
+def test_a_server_that_stops_gives_it_up(gallery: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    inside, stopping, outcomes = threading.Event(), threading.Event(), []
+
+    def held(*values: Any, **wishes: Any) -> Any:
+        inside.set()
+        assert stopping.wait(60)
+        return renew(*values, **wishes)
+
+    close, ended = Renewing.close, Renewing._ended
+
+    def closed(self: Renewing, timeout_s: float) -> None:
+        threading.Timer(0.1, stopping.set).start()
+        close(self, timeout_s)
+
+    def noted(self: Renewing, outcome: str, start: float) -> None:
+        outcomes.append(outcome)
+        ended(self, outcome, start)
+
+    monkeypatch.setattr("cairn.serve.renewing.renew", held)
+    monkeypatch.setattr(Renewing, "close", closed)
+    monkeypatch.setattr(Renewing, "_ended", noted)
+    kept = sorted(gallery.rglob("calibrations/*/*"))
+    with serving(gallery) as client:
+        client.delete(client.get("/v1/landmarks/landmark0").json()["images"][0]["picture"])
+        assert inside.wait(60)
+    assert outcomes == ["superseded"]
+    assert sorted(gallery.rglob("calibrations/*/*")) == kept
+    monkeypatch.setattr("cairn.serve.renewing.renew", renew)
+    with serving(gallery, gallery={"watch_s": 0.05}) as client:  # the next start makes it good
+        until(lambda: state(client) == "fresh")
+
+
+def test_what_a_kill_leaves_behind_is_passed_over(gallery: Path) -> None:
+    loaded = Gallery.load(gallery)
+    folder = gallery / "calibrations" / loaded.content_key
+    (folder / ".8834e8b7.json.123.tmp").write_text('{"format": 1, "mod', encoding="utf-8")
+    root = gallery / "validations" / loaded.table.fingerprint
+    (root / ".8834e8b7.json.123.tmp").write_text("{", encoding="utf-8")
+    (root / ".0c0d.123.tmp").mkdir()
+    remove_images(gallery, image_ids=[loaded.table.image_ids[0]])
+    with serving(gallery, gallery={"watch_s": 0.05}) as client:
+        until(lambda: state(client) == "fresh")
+    assert {one.state for one in recalibrate(gallery)} <= {"fresh", "renewed"}
+
+
+def test_a_recipe_s_chances_come_back_too(gallery: Path, tmp_path: Path) -> None:
+    recipe = tmp_path / "recipe.toml"
+    recipe.write_text(
+        'num_hits = 10\n[[stages]]\nstage = "penalty"\n[[stages]]\nstage = "sum-votes"\n',
+        encoding="utf-8",
+    )
+    loaded = Gallery.load(gallery)
+    (name, _) = kept_ways(loaded.place, loaded.table.fingerprint)
+    plain = read_validation(loaded.place, name)
+    stack = Stack.read(loaded, recipe, online=True)
+    keep_validation(loaded.place, replace(plain, way=Way(recipe=stack.recipe)))
+    with serving(gallery, stages=recipe, gallery={"watch_s": 0.05}) as client:
+        until(lambda: state(client) == "fresh")  # there was none before
+        client.delete(client.get("/v1/landmarks/landmark0").json()["images"][0]["picture"])
+        until(lambda: state(client) == "fresh")
+        assert answer(client)["verdict"] in ("known", "unknown")
+        assert figure(client, 'cairn_calibration_renewals_total{outcome="done"}') == 2

@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from cairn.answering import Answering
 from cairn.errors import CairnError
@@ -100,7 +101,7 @@ class Renewing:
     def look(self, snapshot: Snapshot) -> None:
         """Take in a version that is about to be served, in place of any before."""
         first, place = snapshot.recognizer, snapshot.gallery.place
-        ways = {}
+        ways: dict[str, tuple[Way, Answering]] = {}
         for ways_of in (first.ways, snapshot.without_penalty.ways):
             way = _way_of(ways_of)
             if ways_of.judge is None and place.has(name_of(ways_of.gallery.table.fingerprint, way)):
@@ -145,9 +146,7 @@ class Renewing:
                 turn = self._turn
                 if self._work is None:
                     self._news.wait()
-                elif not self._news.wait_for(
-                    lambda turn=turn: self._is_closing or self._turn != turn, _QUIET_S
-                ):
+                elif not self._news.wait_for(partial(self._is_over, turn), _QUIET_S):
                     work, self._work = self._work, None
                     self._running = work
                     return work, turn
@@ -199,7 +198,7 @@ class Renewing:
             nonlocal last
             pause = min(time.monotonic() - last, _LONGEST_PAUSE_S)
             with self._news:
-                self._news.wait_for(lambda: self._is_over(turn), pause)
+                self._news.wait_for(partial(self._is_over, turn), pause)
             self._require_turn(turn)
             last = time.monotonic()
 
