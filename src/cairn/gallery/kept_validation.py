@@ -99,7 +99,8 @@ def keep_validation(place: Place, validation: Validation) -> str:
         try:
             _read_queries(place, f"{root}/{key}")
         except CairnError:  # not there, or damaged
-            place.delete(f"{root}/{key}")
+            if place.items(f"{root}/{key}"):
+                place.delete(f"{root}/{key}")
             place.write_folder(f"{root}/{key}", folder / "queries")
         value = {
             "format": FORMAT,
