@@ -21,7 +21,6 @@ from cairn.checkpoint import read_config
 from cairn.config import read_recipe
 from cairn.embed import embed
 from cairn.ensemble import WAYS, answer_tables, fit_ensemble
-from cairn.ensemble.alignment import taken
 from cairn.evaluate import Report, evaluate
 from cairn.gallery import Gallery
 from cairn.manifest import Manifest
@@ -81,13 +80,13 @@ class Seen:
         rows: dict[str, list[int]] = {"train": [], "query": []}
         for row, image in enumerate(table.image_ids):
             rows[role_of[image]].append(row)
-        gallery = Gallery(Path("gallery"), taken(table, rows["train"]))
-        return cls(gallery, taken(table, rows["query"]), solution_of(manifest).truth)
+        gallery = Gallery(Path("gallery"), table.take(rows["train"]))
+        return cls(gallery, table.take(rows["query"]), solution_of(manifest).truth)
 
     def part(self, image_ids: Collection[str]) -> EmbeddingTable:
         """Return some of the queries."""
         wanted = [row for row, image in enumerate(self.queries.image_ids) if image in image_ids]
-        return taken(self.queries, wanted)
+        return self.queries.take(wanted)
 
     def answers(self, image_ids: Collection[str] | None = None) -> Answers:
         """Return what the model alone answers."""

@@ -83,6 +83,11 @@ class ExactSearcher:
     def __len__(self) -> int:
         return len(self.vectors)
 
+    @property
+    def is_packed(self) -> bool:
+        """Whether searches find the gallery packed, so that many small ones cost no more."""
+        return self._packed is not None
+
     def search(self, queries: Array, k: int) -> Neighbors:
         """Return the ``k`` most similar rows; see :class:`Searcher`."""
         if self._packed is not None and k >= 1 and 0 < len(queries) <= _FEW:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cairn.domain import Float32
+from cairn.domain import Float32, Int64
 from cairn.errors import CairnError
 from cairn.runs import atomic_folder
 
@@ -141,6 +141,16 @@ class EmbeddingTable:
         object.__setattr__(made, "vectors", vectors)
         object.__setattr__(made, "fingerprint", self.fingerprint)
         return made
+
+    def take(self, rows: Sequence[int] | Int64) -> EmbeddingTable:
+        """Return some rows, in the order of their numbers in ``rows``, at least one."""
+        return EmbeddingTable(
+            [self.image_ids[row] for row in rows],
+            [self.landmark_ids[row] for row in rows],
+            [self.paths[row] for row in rows],
+            self.vectors[np.asarray(rows, dtype=np.int64)],
+            self.fingerprint,
+        )
 
     def write(self, folder: Path) -> None:
         """Write the table to a new ``folder``, whole or not at all.

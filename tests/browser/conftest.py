@@ -22,7 +22,8 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_play
 from cairn.checkpoint import save_model
 from cairn.embed import embed
 from cairn.gallery import Gallery, keep_penalty
-from cairn.gallery.calibrations import calibrate_gallery, keep_calibration
+from cairn.gallery.calibrating import calibrate_gallery
+from cairn.gallery.calibrations import keep_calibration
 from cairn.labels import Labels
 from cairn.manifest import Manifest
 from cairn.model import build

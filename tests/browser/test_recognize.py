@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import re
 import shutil
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,12 @@ import pytest
 from playwright.sync_api import Page, Route, expect
 
 from cairn.gallery import Gallery
+from cairn.gallery.kept_validation import Validation, Way, keep_validation
+from cairn.gallery.place import Place
+from cairn.manifest import Manifest
+from cairn.renewal import renew
+from cairn.submission import solution_of
+from cairn.tables import EmbeddingTable
 
 Start = Callable[..., Any]
 
@@ -234,3 +241,45 @@ def test_a_gallery_without_a_calibration_says_so(
     card = page.get_by_role("article", name=photo.name)
     expect(card.locator(".verdict")).to_have_text("Closest match")
     expect(card).to_contain_text("the gallery has no fresh calibration")
+
+
+def test_chances_come_back_after_a_correction(
+    serve: Start,
+    visit: Start,
+    made: Path,
+    photo: Path,
+    stranger: Path,
+    pictures: Manifest,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    location = tmp_path / "validated"
+    shutil.copytree(made, location)
+    truth = solution_of(pictures.select("query")).truth
+    sets = {name: frozenset(one) for name, one in truth.items()}
+    queries = EmbeddingTable.read(made.parent / "query")
+    keep_validation(Place(location), Validation(queries, sets, Way(), 0.2))
+    go_on = threading.Event()
+
+    def held(*values: Any, **wishes: Any) -> Any:
+        assert go_on.wait(60)
+        return renew(*values, **wishes)
+
+    monkeypatch.setattr("cairn.serve.renewing.renew", held)
+    page = visit(serve(location=location, gallery={"watch_s": 0.05})).page
+    page.set_input_files(CHOOSE, stranger)
+    card = page.get_by_role("article", name=stranger.name)
+    card.get_by_role("button", name="This is …").click()
+    card.get_by_role("combobox").fill("Old Tower")
+    card.get_by_role("option", name="Old Tower").first.click()
+    card.get_by_role("button", name="Add the photograph").click()
+    expect(card).to_contain_text("Added to Old Tower.")
+    expect(page.locator("#gallery")).to_contain_text("renewing chances")
+    page.set_input_files(CHOOSE, photo)
+    card = page.get_by_role("article", name=photo.name)
+    expect(card.locator(".verdict")).to_have_text("Closest match")
+    expect(card).to_contain_text("the chance of being right is being worked out again")
+    go_on.set()
+    expect(card.locator(".verdict")).to_have_text(re.compile("^(Very likely|Likely|Perhaps)$"))
+    expect(card).to_contain_text(re.compile(r"\d+ % chance of being right"))
+    expect(page.locator("#gallery")).not_to_contain_text("renewing")

@@ -76,6 +76,57 @@ def test_it_prints_keeps_and_draws(gallery: Path, pictures: Manifest, tmp_path: 
     assert 0 <= json.loads(call(*answers, "--json"))["num_known"] <= 27
 
 
+def test_a_changed_gallery_has_chances_again_without_the_photographs(
+    gallery: Path, pictures: Manifest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(CairnError, match="keeps no validation") as caught:
+        call("gallery", "recalibrate", gallery)
+    assert f"cairn calibrate {gallery} MANIFEST" in caught.value.todo
+    manifest = pictures.root / "manifest.parquet"
+    wishes = ("--false-accept", "0.2", "--backend", "torch")
+    call("calibrate", gallery, manifest, *wishes)
+    first = calibration_of(Gallery.load(gallery))
+    assert "nearest image, with the penalty: fresh" in call("gallery", "recalibrate", gallery)
+    photo = Gallery.load(gallery).table.image_ids[0]
+    call("gallery", "remove", gallery, photo)
+    with pytest.raises(CairnError, match="STALE") as caught:
+        calibration_of(Gallery.load(gallery))
+    assert caught.value.todo == f"make it anew: cairn gallery recalibrate {gallery}"
+    with monkeypatch.context() as patched:
+        patched.setattr("cairn.runtime.load_runtime", None)
+        text = call("gallery", "recalibrate", gallery)
+    assert "made anew by 27 queries, 12 of them unknown" in text
+    renewed = calibration_of(Gallery.load(gallery))
+    assert renewed.basis.content != first.basis.content
+    call("calibrate", gallery, manifest, *wishes)
+    anew = calibration_of(Gallery.load(gallery))
+    texts = [json.dumps({**one.to_json(), "facts": 0}) for one in (renewed, anew)]
+    assert texts[0] == texts[1]
+    call("gallery", "add", gallery, manifest_of(pictures, tmp_path), "--backend", "torch")
+    value = json.loads(call("gallery", "recalibrate", gallery, "--json"))
+    (one,) = value["calibrations"]
+    assert (one["state"], one["num_left_out"], one["report"]["num_queries"]) == ("renewed", 1, 26)
+    for file in gallery.rglob("validations/*/*.json"):
+        file.write_text("{", encoding="utf-8")
+    with pytest.raises(CairnError, match="the validation that this gallery keeps cannot be used"):
+        call("gallery", "recalibrate", gallery)
+
+
+def manifest_of(pictures: Manifest, folder: Path) -> Path:
+    """A manifest that adds one of the validation's photographs to the gallery."""
+    query = pictures.select("query")
+    row = query.landmark_ids.index("landmark0")
+    columns = {
+        "image_id": ["another name"],
+        "path": [str(query.paths[row])],
+        "landmark_id": ["landmark0"],
+        "role": ["gallery"],
+        "label_space": ["patterns"],
+    }
+    Manifest.from_columns(columns, root=folder).write(folder / "one.parquet")
+    return folder / "one.parquet"
+
+
 def test_chances_for_another_share_and_a_submission_ranked_by_them(
     gallery: Path, pictures: Manifest, tmp_path: Path
 ) -> None:
@@ -111,7 +162,7 @@ def test_chances_for_another_share_and_a_submission_ranked_by_them(
     assert alone[1] == pytest.approx(value["predictions"][0]["probability"], abs=1e-5)
     photos = next(iter(Gallery.load(gallery).table.image_ids))
     said = CliRunner().invoke(app, ["gallery", "remove", str(gallery), photos]).stderr
-    assert f"make it anew: cairn calibrate {gallery} MANIFEST" in said
+    assert f"make it anew: cairn gallery recalibrate {gallery}\n" in said
 
 
 def test_what_cannot_be_told_is_refused_before_any_photograph_is_read(

@@ -21,7 +21,6 @@ from cairn.ensemble import (
     fit_ensemble,
     predictions,
 )
-from cairn.ensemble.alignment import taken
 from cairn.ensemble.fusion import Fusion
 from cairn.ensemble.ranks import DAMPING, NUM_RANKED
 from cairn.ensemble.settings import WAYS, Way
@@ -47,7 +46,7 @@ class World:
     galleries: list[Gallery]
 
     def take(self, rows: Sequence[int]) -> list[EmbeddingTable]:
-        return [taken(table, rows) for table in self.queries]
+        return [table.take(rows) for table in self.queries]
 
     def fuse(self, by: Way, queries: Sequence[EmbeddingTable] | None = None) -> Fusion:
         curves = [CURVES[number % 2] for number in range(len(self.galleries))]
@@ -77,7 +76,7 @@ def world(seed: int = 0, *, members: int = 2, penalties: str = "all") -> World:
             penalty = PenaltyTable(np.zeros(NUM_IMAGES, np.int64), cost, cost, rule, 1, 1, 1)
         if number:  # the same images in another order
             order = rng.permutation(NUM_IMAGES)
-            table = taken(table, order)
+            table = table.take(order)
             if penalty is not None:
                 cost = penalty.penalty[order]
                 penalty = replace(penalty, sims=cost, penalty=cost)
@@ -251,7 +250,7 @@ def test_galleries_of_other_landmarks_and_queries_of_other_photographs_are_refus
     assert "'l3'" in told
     assert "'new'" in told
     assert "different photographs" in refused(
-        World([seen.queries[0], taken(seen.queries[1], range(1, 30))], seen.galleries), by
+        World([seen.queries[0], seen.queries[1].take(range(1, 30))], seen.galleries), by
     )
     swapped = World(seen.queries[::-1], seen.galleries)
     assert "different models" in refused(swapped, by)
@@ -262,7 +261,7 @@ def test_galleries_of_other_landmarks_and_queries_of_other_photographs_are_refus
 def test_galleries_of_other_images_are_refused_where_images_count(by: Way) -> None:
     seen = world(penalties="none")
     table = seen.galleries[1].table
-    fewer = replace(seen.galleries[1], table=taken(table, range(len(table) - 2)))
+    fewer = replace(seen.galleries[1], table=table.take(range(len(table) - 2)))
     told = refused(World(seen.queries, [seen.galleries[0], fewer]), by)
     assert "different images: 2 that gallery1 lacks" in told
     swap = {"l0": "l1", "l1": "l0"}

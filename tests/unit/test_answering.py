@@ -16,7 +16,8 @@ from cairn.config import ModelConfig, Preprocess
 from cairn.domain import Float32
 from cairn.errors import CairnError
 from cairn.gallery import Gallery, keep_penalty
-from cairn.gallery.calibrations import calibrate_gallery, keep_calibration
+from cairn.gallery.calibrating import calibrate_gallery
+from cairn.gallery.calibrations import keep_calibration
 from cairn.manifest import Manifest
 from cairn.model import build
 from cairn.recognize import Recognizer, recognize_manifest, recognize_table

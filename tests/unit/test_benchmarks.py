@@ -48,6 +48,7 @@ SMALL = {
         *("--gallery", "500", "--queries", "60", "--dimension", "16", "--k", "20"),
         *("--folds", "2", "--sample", "3"),
     ],
+    "renewal.py": ["--images", "400", "--queries", "120", "--dimension", "16", "--requests", "3"],
     "train.py": ["--side", "32", "--batch", "4", "--steps", "1", "--rounds", "1"],
 }
 

@@ -23,9 +23,9 @@ from cairn.gallery import (
     rename_landmark,
     rollback,
 )
+from cairn.gallery.calibrating import calibrate_gallery
 from cairn.gallery.calibrations import (
     basis_of,
-    calibrate_gallery,
     calibration_of,
     keep_calibration,
     require_fresh,

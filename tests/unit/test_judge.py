@@ -12,7 +12,8 @@ from cairn.checkpoint import model_fingerprint, save_model
 from cairn.config import ModelConfig, Preprocess
 from cairn.domain import Float32
 from cairn.gallery import Gallery, remove_images
-from cairn.gallery.calibrations import calibrate_gallery, calibration_of, keep_calibration
+from cairn.gallery.calibrating import calibrate_gallery
+from cairn.gallery.calibrations import calibration_of, keep_calibration
 from cairn.judge import Judge
 from cairn.model import build
 from cairn.recognize import Recognizer, recognize_table

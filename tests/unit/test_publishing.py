@@ -23,8 +23,10 @@ from cairn.checkpoint import model_fingerprint, save_model
 from cairn.config import ModelConfig, Preprocess
 from cairn.domain import Float32
 from cairn.errors import CairnError
-from cairn.gallery import Gallery, keep_penalty, log, rename_landmark
-from cairn.gallery.calibrations import calibrate_gallery, calibration_of, keep_calibration
+from cairn.gallery import Gallery, keep_penalty, log, remove_images, rename_landmark
+from cairn.gallery.calibrating import calibrate_gallery
+from cairn.gallery.calibrations import calibration_of, keep_calibration
+from cairn.gallery.kept_validation import Validation, keep_validation
 from cairn.joint import Joint, concatenated, write_joint
 from cairn.model import build
 from cairn.publishing import CONTENTS_NAME, pack, pull, push, unpack
@@ -77,6 +79,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     rows = zip(queries.image_ids, queries.landmark_ids, strict=True)
     truth = {name: frozenset({landmark} - {""}) for name, landmark in rows}
     keep_calibration(gallery, calibrate_gallery(gallery, queries, truth, false_accept_rate=0.05))
+    keep_validation(gallery.place, Validation(queries, truth, false_accept_rate=0.05))
     return root / "gallery"
 
 
@@ -129,7 +132,7 @@ def test_a_gallery_of_a_joint_model_travels_with_its_members(tmp_path: Path) -> 
 
 
 def test_an_unpacked_gallery_lives_on(whole: Path, tmp_path: Path) -> None:
-    from cairn.gallery import add_embeddings, remove_images
+    from cairn.gallery import add_embeddings
 
     pack(whole, tmp_path / "published")
     unpack(tmp_path / "published", tmp_path / "mine")
@@ -158,6 +161,19 @@ def test_nothing_of_the_machine_is_published(whole: Path, tmp_path: Path) -> Non
             assert str(tmp_path).encode() not in data, path
             assert str(whole.parent).encode() not in data, path
     assert Gallery.load(tmp_path / "published").table.paths[0] == "g0.jpg"
+
+
+def test_the_validation_stays_at_home(whole: Path, tmp_path: Path) -> None:
+    assert list(whole.rglob("validations/*/*/queries.parquet"))
+    package = pack(whole, tmp_path / "published")
+    assert not any("validation" in name for name in package.files)
+    assert not (tmp_path / "published" / "validations").exists()
+    unpack(tmp_path / "published", tmp_path / "mine")
+    mine = Gallery.load(tmp_path / "mine")
+    remove_images(tmp_path / "mine", image_ids=mine.table.image_ids[:1])
+    with pytest.raises(CairnError, match="STALE") as caught:
+        calibration_of(Gallery.load(tmp_path / "mine"))
+    assert caught.value.todo == f"make it anew: cairn calibrate {tmp_path / 'mine'} MANIFEST"
 
 
 def test_the_card_says_what_it_is_and_how_good(whole: Path, tmp_path: Path) -> None:

@@ -70,6 +70,17 @@ class Features:
         sizes = np.log(self.sizes)
         return np.stack([self.scores, self.margins, self.agreements, sizes], axis=1)
 
+    @classmethod
+    def joined(cls, parts: Sequence[Features]) -> Features:
+        """Return the features of all queries of the parts, in order; at least one part."""
+        return cls(
+            tuple(one for part in parts for one in part.landmark_ids),
+            np.concatenate([part.scores for part in parts]),
+            np.concatenate([part.margins for part in parts]),
+            np.concatenate([part.agreements for part in parts]),
+            np.concatenate([part.sizes for part in parts]),
+        )
+
     def take(self, rows: Int64 | Bool) -> Features:
         """Return the features of some queries."""
         kept = np.arange(len(self))[rows].tolist()

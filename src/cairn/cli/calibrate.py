@@ -51,7 +51,8 @@ def calibrate(
 
     Some queries must show no landmark of the gallery, in about the share that is expected later,
     or in any if --known-share says what is expected; none may be among the gallery's photographs,
-    the bank's, or those trained on.
+    the bank's, or those trained on. Their embeddings are kept too, so that after a change of the
+    gallery `cairn gallery recalibrate` makes the chances anew without a network.
     """
     import shutil
 
@@ -60,7 +61,9 @@ def calibrate(
     from cairn.calibration import FALSE_ACCEPT_RATE, report, require_unknown, table, weights_at
     from cairn.embed import embed
     from cairn.gallery import Gallery
-    from cairn.gallery.calibrations import calibrate_gallery, keep_calibration
+    from cairn.gallery.calibrating import calibrate_gallery
+    from cairn.gallery.calibrations import keep_calibration
+    from cairn.gallery.kept_validation import Validation, Way, keep_validation
     from cairn.manifest import Manifest
     from cairn.runs import require_absent
     from cairn.splitting.evaluation import verify_evaluation
@@ -89,18 +92,28 @@ def calibrate(
     )
     work = loaded.place.work(f"calibrate-{loaded.table.fingerprint[:8]}-{asked.fingerprint[:16]}")
     done = embed(loaded.model_dir, asked, work, backend=backend, device=device, workers=workers)
+    validation = Validation(
+        EmbeddingTable.read(work),
+        {name: frozenset(one) for name, one in solution_of(asked).truth.items()},
+        Way(penalty, search, None if stack is None else stack.recipe),
+        rate,
+        known_share,
+        {"manifest": asked.fingerprint, "num_unreadable": done.num_unreadable},
+    )
     made = calibrate_gallery(
         loaded,
-        EmbeddingTable.read(work),
-        solution_of(asked).truth,
+        validation.queries,
+        validation.truth,
         use_penalty=penalty,
         search=search,
         stack=stack,
         false_accept_rate=rate,
         known_share=known_share,
-        facts={"manifest": asked.fingerprint, "num_unreadable": done.num_unreadable},
+        facts=validation.facts,
+        seed=validation.seed,
     )
     address = keep_calibration(loaded, made)
+    keep_validation(loaded.place, validation)
     if output is not None:
         _write(output, made)
     shutil.rmtree(work, ignore_errors=True)

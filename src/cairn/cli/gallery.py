@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cairn.cli import gallery_check, gallery_history, gallery_tune
+from cairn.cli import gallery_check, gallery_history, gallery_recalibrate, gallery_tune
 from cairn.cli.embed import Backend, Device, Workers
 from cairn.cli.output import Json, emit
 from cairn.errors import CairnError
@@ -230,6 +230,9 @@ app.command("compact", short_help="Fewer files; old versions go, and what only t
     gallery_history.compact
 )
 app.command("tune", short_help="The quickest search that keeps a stated recall.")(gallery_tune.tune)
+app.command("recalibrate", short_help="Chances and verdicts again, after a change.")(
+    gallery_recalibrate.recalibrate
+)
 app.command("check", short_help="Wrong labels, collisions, duplicates, magnets.")(
     gallery_check.check
 )

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from cairn.domain import Float32, Int64
+from cairn.domain import Float32
 from cairn.errors import CairnError
 from cairn.gallery import Gallery
 from cairn.tables import EmbeddingTable, require_same_model
@@ -49,7 +49,7 @@ def aligned(galleries: Sequence[Gallery]) -> list[Gallery]:
         if theirs.keys() != set(first.table.image_ids):
             raise _differ(first, other, set(first.table.image_ids), theirs.keys(), "images")
         rows = np.asarray([theirs[image] for image in first.table.image_ids], dtype=np.int64)
-        table = taken(other.table, rows)
+        table = other.table.take(rows)
         pairs = zip(first.table.landmark_ids, table.landmark_ids, strict=True)
         for row, (mine, their) in enumerate(pairs):
             if mine != their:
@@ -68,17 +68,6 @@ def aligned(galleries: Sequence[Gallery]) -> list[Gallery]:
             )
         made.append(replace(other, table=table, penalty=penalty, about_images=None))
     return made
-
-
-def taken(table: EmbeddingTable, rows: Sequence[int] | Int64) -> EmbeddingTable:
-    """Return some rows of a table, in that order."""
-    return EmbeddingTable(
-        [table.image_ids[row] for row in rows],
-        [table.landmark_ids[row] for row in rows],
-        [table.paths[row] for row in rows],
-        table.vectors[np.asarray(rows, dtype=np.int64)],
-        table.fingerprint,
-    )
 
 
 def require_same_queries(queries: Sequence[EmbeddingTable], galleries: Sequence[Gallery]) -> None:

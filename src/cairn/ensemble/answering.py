@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from cairn.domain import Prediction
-from cairn.ensemble.alignment import taken
 from cairn.ensemble.fitting import embedded
 from cairn.ensemble.fusion import predictions
 from cairn.ensemble.settings import Ensemble, digests
@@ -65,7 +64,7 @@ def answer_tables(
     starts = range(0, len(queries[0]), _AT_ONCE)
     for start in track(starts, "answer") if len(starts) > 1 else starts:
         rows = range(start, min(start + _AT_ONCE, len(queries[0])))
-        some = [taken(table, rows) for table in queries] if len(starts) > 1 else queries
+        some = [table.take(rows) for table in queries] if len(starts) > 1 else queries
         fusion = fuse(ensemble.by, some, galleries, curves=curves)
         made += predictions(fusion, ensemble.weights)
     return made

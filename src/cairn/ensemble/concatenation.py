@@ -24,7 +24,7 @@ import numpy as np
 
 from cairn.checkpoint import model_fingerprint
 from cairn.domain import Int64
-from cairn.ensemble.alignment import aligned, require_same_queries, summed_offsets, taken
+from cairn.ensemble.alignment import aligned, require_same_queries, summed_offsets
 from cairn.ensemble.fusion import Float64, shares
 from cairn.ensemble.votes import exact_scores
 from cairn.gallery import Gallery, keep_penalty
@@ -143,7 +143,7 @@ def _banks(members: Sequence[Gallery]) -> tuple[list[EmbeddingTable], PenaltyNot
     ordered = [banks[0]]
     for bank in banks[1:]:
         place = {image: row for row, image in enumerate(bank.image_ids)}
-        ordered.append(taken(bank, [place[image] for image in banks[0].image_ids]))
+        ordered.append(bank.take([place[image] for image in banks[0].image_ids]))
     return ordered, there[0]
 
 

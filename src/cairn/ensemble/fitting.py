@@ -14,7 +14,7 @@ import numpy as np
 
 from cairn.calibration import Logistic
 from cairn.embed import embed
-from cairn.ensemble.alignment import aligned, require_same_landmarks, require_same_queries, taken
+from cairn.ensemble.alignment import aligned, require_same_landmarks, require_same_queries
 from cairn.ensemble.fusion import Fusion, answers, shares
 from cairn.ensemble.settings import Ensemble, Member, Validation, Way, digests, require_way
 from cairn.ensemble.similarity import WeightedSimilarity
@@ -207,7 +207,7 @@ def embedded(
         raise CairnError("no photograph could be read by every model", where=folder)
     for name, table in tables.items():
         row_of = {image: row for row, image in enumerate(table.image_ids)}
-        tables[name] = taken(table, [row_of[image] for image in kept])
+        tables[name] = table.take([row_of[image] for image in kept])
     return [tables[gallery.table.fingerprint] for gallery in galleries]
 
 

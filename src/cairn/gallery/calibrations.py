@@ -10,56 +10,20 @@ from __future__ import annotations
 import hashlib
 import json
 import tempfile
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
-import numpy as np
-
-from cairn.calibration import (
-    FALSE_ACCEPT_RATE,
-    NUM_NEIGHBORS,
-    Basis,
-    Calibration,
-    Features,
-    calibrate,
-    features_of,
-    require_unknown,
-)
-from cairn.domain import Float32
+from cairn.calibration import Basis, Calibration
 from cairn.errors import CairnError
 from cairn.gallery.gallery import Gallery
-from cairn.gallery.indexes import searcher_of
-from cairn.gallery.place import Place
-from cairn.gallery.validation import require_apart, tell_copies
+from cairn.gallery.kept_validation import Way, kept_ways, name_of
+from cairn.gallery.place import Item, Place
 from cairn.gallery.versions import Version
 from cairn.progress import say
-from cairn.tables import EmbeddingTable, require_same_model
 
 FOLDER = "calibrations"
-
-
-class Answered(Protocol):
-    """Stages upon a gallery, as ``cairn.stacks.Stack``: what is known of their answers."""
-
-    @property
-    def basis(self) -> Mapping[str, Any]:
-        """What their calibration holds for, beside gallery and search."""
-        ...
-
-    @property
-    def uses_penalty(self) -> bool:
-        """Whether a stage takes the gallery's penalty off."""
-        ...
-
-    def features_of(self, vectors_QD: Float32, photographs: Sequence[str]) -> Features:
-        """Return the features of the answers to Q queries.
-
-        Raises:
-            CairnError: An answer hangs on the other queries, or a query has none.
-        """
-        ...
 
 
 def basis_of(
@@ -92,6 +56,25 @@ def labels_digest(image_ids: Sequence[str], landmark_ids: Sequence[str]) -> str:
     return labels.hexdigest()[:32]
 
 
+def way_of(basis: Basis, *, use_penalty: bool = True) -> Way:
+    """Return the way of answering that a calibration is of, whatever the gallery holds."""
+    if not basis.stages:
+        return Way(use_penalty, basis.search)
+    recipe = {name: value for name, value in basis.stages.items() if name != "bank"}
+    return Way(search=basis.search, recipe=recipe)
+
+
+def has_fresh(gallery: Gallery, basis: Basis) -> bool:
+    """Say whether the gallery keeps a calibration for exactly this, and it can be read."""
+    place, name = gallery.place, _name(basis)
+    if not place.has(name):
+        return False
+    try:
+        return not _read(place, name).basis.differences(basis)
+    except CairnError:  # damaged
+        return False
+
+
 def tell_if_stale(version: Version) -> bool:
     """Say on stderr that a gallery keeps calibrations, but none that holds for it now.
 
@@ -107,7 +90,7 @@ def tell_if_stale(version: Version) -> bool:
     from cairn.index_folder import digest
 
     place = version.place
-    kept = [file for folder in place.items(FOLDER) for file in place.items(folder.name)]
+    kept = _kept(place)
     if not kept:
         return False
     note, ids = version.facts.penalty, version.column("image_id").to_pylist()
@@ -136,71 +119,9 @@ def tell_if_stale(version: Version) -> bool:
         return False
     say(
         f"the calibration of {place} is stale now, because of {_listed(lost)}: answers will have "
-        f"no chance and no verdict; make it anew: cairn calibrate {place} MANIFEST"
+        f"no chance and no verdict; make it anew: {_mend(place, version.facts.fingerprint)}"
     )
     return True
-
-
-def calibrate_gallery(
-    gallery: Gallery,
-    queries: EmbeddingTable,
-    truth: Mapping[str, Collection[str]],
-    *,
-    use_penalty: bool = True,
-    search: str = "exact",
-    stack: Answered | None = None,
-    false_accept_rate: float = FALSE_ACCEPT_RATE,
-    known_share: float | None = None,
-    facts: Mapping[str, Any] | None = None,
-    seed: int = 0,
-) -> Calibration:
-    """Return the calibration of a gallery by validation queries; nothing is written.
-
-    A query whose landmark the gallery lacks is as unknown as one that shows none.
-
-    Args:
-        gallery: What recognizes, with the penalty that it will have.
-        queries: Embeddings by its model, of photographs that neither training nor gallery has.
-        truth: Query id -> its landmarks; empty for a non-landmark.
-        use_penalty: Take the gallery's penalty off, where it has one.
-        search: ``"exact"``, or ``"approximate"`` as for ``cairn.recognize``.
-        stack: Stages upon this gallery, so searched, whose answers are to be judged; the penalty
-            comes off where they say so.
-        false_accept_rate: Of the threshold that will apply where none is asked for.
-        known_share: See ``cairn.calibration.calibrate``.
-        facts: Where the queries are from, to be kept; the date is added.
-        seed: Of the cross-validation.
-
-    Raises:
-        CairnError: The queries are of another model, are among the gallery or its bank, or are too
-            few, known or unknown.
-    """
-    require_same_model(queries, gallery.table, where=f"the queries and {gallery.location}")
-    require_apart(gallery, queries.image_ids, queries.paths)
-    landmarks = set(gallery.table.landmark_ids)
-    shown = [set(truth[image_id]) & landmarks for image_id in queries.image_ids]
-    require_unknown(sum(not one for one in shown), false_accept_rate)  # before the search
-    use_penalty = use_penalty if stack is None else stack.uses_penalty
-    searcher = searcher_of(gallery, search, use_penalty=use_penalty and stack is None)
-    num = NUM_NEIGHBORS if stack is None else 1
-    found = searcher.search(queries.vectors, min(num, len(gallery.table)))
-    nearest = found.similarities
-    if use_penalty and stack is None and gallery.penalty is not None:
-        nearest = nearest + gallery.penalty.penalty[found.indices]
-    tell_copies(queries, gallery, nearest.max(axis=1), np.asarray([bool(one) for one in shown]))
-    if stack is None:
-        features, stages = features_of(found, gallery.table.landmark_ids), None
-    else:
-        features, stages = stack.features_of(queries.vectors, queries.paths), stack.basis
-    return calibrate(
-        features,
-        shown,
-        basis=basis_of(gallery, use_penalty=use_penalty, search=search, stages=stages),
-        false_accept_rate=false_accept_rate,
-        known_share=known_share,
-        facts=facts,
-        seed=seed,
-    )
 
 
 def keep_calibration(gallery: Gallery, calibration: Calibration) -> str:
@@ -210,7 +131,9 @@ def keep_calibration(gallery: Gallery, calibration: Calibration) -> str:
         CairnError: It is of another state of the gallery.
     """
     if calibration.basis.content != gallery.content_key:
-        raise _stale(gallery, ["the gallery's images"])
+        raise _stale(
+            gallery, ["the gallery's images"], mend=_mend(gallery.place, calibration.basis.model)
+        )
     name = _name(calibration.basis)
     with tempfile.TemporaryDirectory(prefix="cairn-") as folder:
         path = Path(folder) / "calibration.json"
@@ -238,20 +161,22 @@ def calibration_of(
     """
     basis = basis_of(gallery, use_penalty=use_penalty, search=search, stages=stages)
     place, name = gallery.place, _name(basis)
+    way = way_of(basis, use_penalty=use_penalty)
     if place.has(name):
         found = _read(place, name)
         require_fresh(found, gallery, basis=basis)
         return found
-    kept = [file for folder in place.items(FOLDER) for file in place.items(folder.name)]
+    mend = _mend(place, basis.model, way)
+    kept = _kept(place)
     if not kept:
         raise CairnError(
             "this gallery has no calibration",
             where=gallery.location,
-            todo=f"make one with `{_mend(gallery)}`",
+            todo=f"make one with `{mend}`",
         )
     newest = max(kept, key=lambda file: file.modified)
     differences = _read(place, newest.name).basis.differences(basis)
-    raise _stale(gallery, differences, staged=bool(basis.stages))
+    raise _stale(gallery, differences, mend=mend)
 
 
 def require_fresh(
@@ -272,11 +197,12 @@ def require_fresh(
         basis = basis_of(gallery, search=made.search, stages=made.stages)
     differences = made.differences(basis)
     if differences:
-        raise _stale(gallery, differences)
+        mend = _mend(gallery.place, basis.model, way_of(basis, use_penalty=bool(made.penalty)))
+        raise _stale(gallery, differences, mend=mend)
 
 
-def _stale(gallery: Gallery, differences: Sequence[str], *, staged: bool = False) -> CairnError:
-    todo = f"make it anew: {_mend(gallery)}{' --stages RECIPE' if staged else ''}"
+def _stale(gallery: Gallery, differences: Sequence[str], *, mend: str) -> CairnError:
+    todo = f"make it anew: {mend}"
     if differences and {"the penalty", "the search", "the re-ranking"}.issuperset(differences):
         return CairnError(
             "this gallery has no calibration for answers of this kind: what it has was made with "
@@ -301,10 +227,26 @@ def _read(place: Place, name: str) -> Calibration:
         return Calibration.read(path)
 
 
+def _kept(place: Place) -> list[Item]:
+    files = [file for folder in place.items(FOLDER) for file in place.items(folder.name)]
+    return [file for file in files if file.name.endswith(".json")]  # none that is being written
+
+
 def _name(basis: Basis) -> str:
     text = json.dumps(asdict(basis), sort_keys=True)
     return f"{FOLDER}/{basis.content}/{hashlib.sha256(text.encode()).hexdigest()[:8]}.json"
 
 
-def _mend(gallery: Gallery) -> str:
-    return f"cairn calibrate {gallery.location} MANIFEST"
+def _mend(place: Place, model: str, way: Way | None = None) -> str:
+    """Return the command that makes a calibration anew: the cheap one where a validation is kept.
+
+    Args:
+        place: The gallery.
+        model: The fingerprint of its model.
+        way: How it answers; None for any way.
+    """
+    is_kept = place.has(name_of(model, way)) if way else bool(kept_ways(place, model))
+    if is_kept:
+        return f"cairn gallery recalibrate {place}"
+    staged = way is not None and way.recipe is not None
+    return f"cairn calibrate {place} MANIFEST{' --stages RECIPE' if staged else ''}"

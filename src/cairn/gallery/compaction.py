@@ -25,7 +25,16 @@ KEEP_DAYS = 14.0
 """Days for which versions without a tag are kept."""
 
 _WORN_SHARE = 0.1
-_FOLDERS = ("models", "banks", "penalties", "attractions", "indexes", "calibrations", "work")
+_FOLDERS = (
+    "models",
+    "banks",
+    "penalties",
+    "attractions",
+    "indexes",
+    "calibrations",
+    "validations",
+    "work",
+)
 
 
 @dataclass(frozen=True)
@@ -165,6 +174,7 @@ def _not_needed(newest: Version, before: dt.datetime) -> Iterator[Item]:
     for one in newest.dataset.versions():
         version = Version.open(place, int(one["version"]))
         needed.add(model_name(version.facts.fingerprint))
+        needed.add(f"validations/{version.facts.fingerprint}")
         key = version.entry().content or version.content_key
         needed |= {f"indexes/{key}", f"calibrations/{key}"}
         if version.facts.penalty is not None:

@@ -27,6 +27,7 @@ from cairn.rerank.recipe import read_stages, require_online
 from cairn.runtime import Runtime, load_runtime
 from cairn.searchers import ExactSearcher
 from cairn.serve.batching import Busy, Closed
+from cairn.serve.renewing import Renewing
 from cairn.serve.settings import ServeSettings
 from cairn.serve.snapshot import Snapshot
 from cairn.stand_in import require_stand_in
@@ -50,6 +51,8 @@ class Living:
         backend: As ``cairn.runtime.load_runtime``, like ``device``.
         device: See ``backend``.
         on_load: Told of every snapshot that takes over, and the seconds that loading it took.
+        on_renewed: Told of every calibration made anew: ``done``, ``failed`` or ``superseded``, and
+            the seconds it took.
 
     Raises:
         CairnError: The recipe that is to answer cannot be read, or needs the whole batch.
@@ -63,6 +66,7 @@ class Living:
         backend: str = "auto",
         device: str = "auto",
         on_load: Callable[[Snapshot, float], None] | None = None,
+        on_renewed: Callable[[str, float], None] | None = None,
     ) -> None:
         self.place, self.settings = Place(location), settings
         self._stages = None if settings.stages is None else read_stages(settings.stages)
@@ -78,6 +82,11 @@ class Living:
         self._closing = threading.Event()
         self._num_changes = 0
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="writer")
+        self.renewing = Renewing(
+            is_wanted=settings.gallery.renew and not settings.gallery.read_only,
+            on_kept=self.look_now,
+            on_ended=on_renewed,
+        )
         self._watcher = threading.Thread(target=self._watch, name="watcher", daemon=True)
 
     @property
@@ -111,12 +120,14 @@ class Living:
         self._seen = self._stamp()
         self._renew()
         self._watcher.start()
+        self.renewing.start()
 
     def close(self, timeout_s: float) -> bool:
         """Accept no more changes, finish those accepted; return whether all were in time."""
         with self._changed:
             self._closing.set()
             is_done = self._changed.wait_for(lambda: self._num_changes == 0, timeout_s)
+        self.renewing.close(timeout_s)
         self._poked.set()
         self._writer.shutdown(wait=False)
         if self._watcher.is_alive():
@@ -203,6 +214,7 @@ class Living:
             before = self._current
             searcher.keep_packed(None if before is None else before.recognizer.searcher)
         self._ask_once(snapshot)
+        self.renewing.look(snapshot)  # first, so that nobody sees it stale and left alone
         with self._changed:
             self._current = snapshot
             self._changed.notify_all()
@@ -212,8 +224,10 @@ class Living:
     def _load(self) -> Gallery:
         """Return the newest version, read in its new rows alone where nothing else changed."""
         if self._current is not None:
-            opened = Version.open(self.place)
-            found = self._follower.follow(self._current.gallery, opened)
+            opened, loaded = Version.open(self.place), self._current.gallery
+            if (opened.number, opened.content_key) == (loaded.version, loaded.content_key):
+                return loaded  # only what lies beside it has changed
+            found = self._follower.follow(loaded, opened)
             if found is not None:
                 return found
         return Gallery.load(self.place.location)

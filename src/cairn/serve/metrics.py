@@ -55,6 +55,14 @@ class Metrics:
         self.images = gauge("gallery_images", "Images of that version.")
         self.landmarks = gauge("gallery_landmarks", "Landmarks of that version.")
         self.load_seconds = gauge("gallery_load_seconds", "What loading it took.")
+        self.calibrated = gauge("calibration_fresh", "1 where answers have chances, else 0.")
+        self.renewals = Counter(
+            "cairn_calibration_renewals",
+            "Calibrations made anew, by outcome.",
+            ("outcome",),
+            registry=self.registry,
+        )
+        self.renewal_seconds = gauge("calibration_renewal_seconds", "What the latest one took.")
         self.changes = Counter(
             "cairn_gallery_changes", "Changes by kind.", ("operation",), registry=self.registry
         )

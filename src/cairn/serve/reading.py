@@ -13,7 +13,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 from cairn.gallery import Entry, log
 from cairn.images import UnreadableImage
-from cairn.serve.problems import Problem
+from cairn.serve.problems import Problem, without_paths
 from cairn.serve.schemas import (
     CalibrationOut,
     GalleryOut,
@@ -85,6 +85,7 @@ async def gallery(request: Request) -> GalleryOut:
             threshold=judge.calibration.threshold().value,
             time=str(judge.calibration.facts.get("time", "")),
         )
+    state, trouble = ("fresh", "") if judge is not None else server.living.renewing.state
     return GalleryOut(
         name=Path(str(found.location)).name,
         version=snapshot.version,
@@ -97,6 +98,8 @@ async def gallery(request: Request) -> GalleryOut:
         stages=snapshot.stage_names,
         has_penalty=found.penalty is not None,
         calibration=calibration,
+        calibration_state=state,
+        calibration_trouble=without_paths(trouble),
         read_only=server.settings.gallery.read_only,
         max_images=limits.images,
         max_body_bytes=int(limits.body_mib * 2**20),
@@ -238,6 +241,4 @@ async def _picture(request: Request, image_id: str, side: int) -> Response:
 
 
 def _trouble(server: Server) -> str:
-    from cairn.serve.problems import without_paths
-
     return without_paths(server.living.trouble)

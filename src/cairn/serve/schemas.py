@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 Verdict = Literal["known", "unknown"]
+CalibrationState = Literal["fresh", "renewing", "stale", "none"]
 
 
 class Answered(BaseModel):
@@ -148,6 +149,10 @@ class GalleryOut(Answered):
     calibration: CalibrationOut | None = Field(
         None, description="Null where there is no fresh one: no verdicts then."
     )
+    calibration_state: CalibrationState = Field(
+        description="fresh; renewing: it is being made anew after a change; stale; none."
+    )
+    calibration_trouble: str = Field("", description="Why a stale one is not made anew.")
     read_only: bool
     max_images: int = Field(description="Photographs that one request may have.")
     max_body_bytes: int

@@ -53,7 +53,12 @@ class Server:
         self.metrics = Metrics()
         self.answering = Answering(settings, self.metrics)
         self.living = Living(
-            location, settings, backend=backend, device=device, on_load=self._loaded
+            location,
+            settings,
+            backend=backend,
+            device=device,
+            on_load=self._loaded,
+            on_renewed=self._renewed,
         )
         self.keys = Keys(self.living.place)
         self.pictures = Pictures()
@@ -105,10 +110,16 @@ class Server:
         self.metrics.images.set(len(gallery.table))
         self.metrics.landmarks.set(len(snapshot.landmark_ids))
         self.metrics.load_seconds.set(seconds)
+        self.metrics.calibrated.set(snapshot.recognizer.judge is not None)
         say(
             f"serving version {snapshot.version}: {len(gallery.table)} images of "
             f"{len(snapshot.landmark_ids)} landmarks, loaded in {seconds:.1f} s"
         )
+
+    def _renewed(self, outcome: str, seconds: float) -> None:
+        self.metrics.renewals.labels(outcome).inc()
+        if outcome == "done":
+            self.metrics.renewal_seconds.set(seconds)
 
 
 def server_of(request: Request) -> Server:

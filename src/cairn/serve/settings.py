@@ -69,6 +69,7 @@ class GallerySettings(Value):
         watch_s: How often to look for versions that other processes made.
         changes: Changes that may wait for their turn; beyond it requests are answered 429.
         import_root: The folder below which folders of photographs may be added; None for none.
+        renew: Make the calibration anew after a change, where its validation is kept.
         top: Gallery images that an answer shows, where the request does not say.
         max_top: The most that a request may ask for.
     """
@@ -77,6 +78,7 @@ class GallerySettings(Value):
     watch_s: Seconds = 1.0
     changes: Count = 32
     import_root: Path | None = None
+    renew: bool = True
     top: Count = 5
     max_top: Count = 50
 

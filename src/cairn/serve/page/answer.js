@@ -10,7 +10,7 @@ const SHOWN = 3;
 
 /** Return what a card shows beside its photograph. */
 export function answerOf(card, prediction, gallery) {
-  const { words, kind, detail } = confidenceOf(prediction);
+  const { words, kind, detail } = confidenceOf(prediction, gallery);
   const isUnknown = prediction.verdict === "unknown";
   const landmark = prediction.landmark;
   const name = nameOf(landmark);

@@ -3,7 +3,10 @@
 import { call } from "./api.js";
 import { counted } from "./words.js";
 
+const POLL_MS = 1000;
+
 let facts = null;
+let following = null;
 
 /** Return the facts; asked for anew when something changed. */
 export async function galleryFacts({ again = false } = {}) {
@@ -21,12 +24,28 @@ export async function galleryChanged() {
   }
 }
 
+/** Return the facts once chances are not being worked out again any more. */
+export function whenCalibrated() {
+  following ??= follow().finally(() => { following = null; });
+  return following;
+}
+
+async function follow() {
+  while (facts.calibration_state === "renewing") {
+    await new Promise((resolve) => { setTimeout(resolve, POLL_MS); });
+    await galleryChanged();
+  }
+  return facts;
+}
+
 function tell() {
   const words = [
     `${facts.name}, version ${facts.version}: ${counted(facts.num_images, "photograph")} of ${counted(facts.num_landmarks, "landmark")}`,
     facts.read_only ? "read only" : "",
+    facts.calibration_state === "renewing" ? "renewing chances" : "",
   ];
   const line = document.getElementById("gallery");
   line.textContent = words.filter(Boolean).join(" · ");
   line.title = facts.runs_on;
+  if (facts.calibration_state === "renewing") whenCalibrated();
 }

@@ -3,7 +3,7 @@
 import { call, Fault, upload } from "./api.js";
 import { answerOf } from "./answer.js";
 import { announce, button, faultBox, h, progressBar } from "./dom.js";
-import { galleryFacts } from "./gallery.js";
+import { galleryFacts, whenCalibrated } from "./gallery.js";
 import { tile } from "./landmarks.js";
 import { fit, mayBePhoto, shrink } from "./pictures.js";
 import { confidenceOf, counted, nameOf } from "./words.js";
@@ -11,6 +11,7 @@ import { confidenceOf, counted, nameOf } from "./words.js";
 const AT_ONCE = 2;
 const SMALLER = [1600, 1024];
 const TASTE = 5;
+const IN_USE_MS = 1000;
 const OF_THE_FILE = new Set([413, 415, 422]); // sent again, it is refused again
 
 const cards = h("div", { class: "answers" });
@@ -155,7 +156,9 @@ class Card {
       this.note = note;
       this.sent = file;
       const prediction = await this.recognize(bar);
+      if (prediction.probability === null) facts = await galleryFacts({ again: true });
       this.show(...answerOf(this, prediction, facts));
+      if (prediction.probability === null) this.askAgain();
       const { words } = confidenceOf(prediction);
       announce(`${this.file.name}: ${words}${prediction.verdict === "unknown" ? ". Closest:" : ","} ${nameOf(prediction.landmark)}.`);
     } catch (fault) {
@@ -163,6 +166,26 @@ class Card {
       if (!fault.what) throw fault;
       this.show(faultBox(fault, OF_THE_FILE.has(fault.status) ? null : () => this.begin()));
     }
+  }
+
+  /** Show the answer with its chance, once there is one and nobody is at work on the card. */
+  async askAgain() {
+    if (facts.calibration_state !== "renewing") return;
+    do facts = await whenCalibrated(); while (await this.isInUse());
+    if (facts.calibration_state !== "fresh" || this.stopped.signal.aborted || this.body.querySelector(".done")) return;
+    try {
+      const prediction = await this.recognize({ set() {} });
+      if (!(await this.isInUse())) this.show(...answerOf(this, prediction, facts));
+    } catch {
+      // the answer that stands there is as good but for its chance
+    }
+  }
+
+  async isInUse() {
+    const isOpen = () => this.body.matches(":focus-within") || this.body.querySelector(".correct > *:not(.done), [aria-expanded=true]");
+    if (!isOpen()) return false;
+    await new Promise((resolve) => { setTimeout(resolve, IN_USE_MS); });
+    return !this.stopped.signal.aborted;
   }
 
   async recognize(bar, sides = SMALLER) {

@@ -8,9 +8,12 @@ const VERY_LIKELY = 0.9;
 const LIKELY = 0.6;
 
 /** Return an answer's confidence: words, the number beside them, and the colour of the chip. */
-export function confidenceOf(prediction) {
+export function confidenceOf(prediction, gallery = null) {
   const chance = prediction.probability;
   if (chance === null || chance === undefined) {
+    if (gallery?.calibration_state === "renewing") {
+      return { words: "Closest match", kind: "none", detail: "The gallery has changed: the chance of being right is being worked out again, and will stand here." };
+    }
     return { words: "Closest match", kind: "none", detail: "How sure this is cannot be said: the gallery has no fresh calibration." };
   }
   const detail = `${percent(chance)} chance of being right`;
