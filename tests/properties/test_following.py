@@ -24,6 +24,7 @@ from cairn.gallery import (
 )
 from cairn.gallery.add import add_table
 from cairn.gallery.following import Follower
+from cairn.gallery.penalties import bank_of
 from cairn.gallery.versions import Version
 from cairn.labels import Labels
 from cairn.manifest import Manifest
@@ -73,13 +74,13 @@ def change(place: Path, name: str, draw: np.random.Generator) -> None:
         known |= {"license": [f"license {number}"] * 3}
         describe(place, Labels.of(pa.table(known)))
     elif name == "rollback":
-        rollback(place, int(draw.integers(1, number)))
+        rollback(place, int(draw.integers(1, max(2, number))))
     else:
         compact(place)
 
 
 @settings(
-    max_examples=12,
+    max_examples=8,
     deadline=None,
     derandomize=True,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
@@ -120,6 +121,11 @@ def followed(
         fresh = follower.load(held.place.location)
         return fresh, Lookups.of(fresh), fresh.table.vectors.copy()
     assert_equal(found.gallery, wanted)
+    if wanted.penalty is not None:
+        bank = bank_of(opened)
+        assert bank is not None
+        anew = wanted.penalize(bank, top=2, min_n=1)
+        np.testing.assert_array_equal(wanted.penalty.penalty, anew.penalty)
     lookups = lookups.following(found)
     assert_same_lookups(lookups, Lookups.of(wanted))
     return found.gallery, lookups, wanted.table.vectors

@@ -52,14 +52,17 @@ def test_appended_rows_give_what_loading_gives(place: Path) -> None:
             assert np.shares_memory(found.gallery.table.vectors, held.table.vectors)
         held = found.gallery
     np.testing.assert_array_equal(first.table.vectors, kept)
-    # Two that follow the same one do not write over each other.
+    # Two that follow the same one do not write over each other; one that is asked for again is it.
     before = Gallery.load(place)
     add(place, 4)
     one = follower.follow(held, Version.open(held.place))
     assert one is not None
+    assert follower.follow(held, Version.open(held.place)) is one
     rows = one.gallery.table.vectors.copy()
+    add(place, 5)
     other = follower.follow(held, Version.open(held.place))
     assert other is not None
+    assert_equal(other.gallery, Gallery.load(place))
     np.testing.assert_array_equal(one.gallery.table.vectors, rows)
     assert not np.shares_memory(one.gallery.table.vectors, other.gallery.table.vectors)
     np.testing.assert_array_equal(held.table.vectors, before.table.vectors)
@@ -67,7 +70,9 @@ def test_appended_rows_give_what_loading_gives(place: Path) -> None:
 
 def test_what_is_better_loaded_is_not_followed(place: Path) -> None:
     follower, held = Follower(), Gallery.load(place)
-    assert follower.follow(held, Version.open(held.place)) is None, "nothing new"
+    same = follower.follow(held, Version.open(held.place))
+    assert same is not None
+    assert same.gallery is held
     landmarks = sorted(set(held.table.landmark_ids))
     remove_images(place, landmark_ids=landmarks[1:])
     few = Gallery.load(place)

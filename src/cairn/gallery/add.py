@@ -16,6 +16,7 @@ from cairn.errors import CairnError
 from cairn.gallery.entries import Entry
 from cairn.gallery.gallery import model_name, require_known, require_landmarks
 from cairn.gallery.penalties import follow
+from cairn.gallery.prospects import Prospect
 from cairn.gallery.rows import arrow_rows, content_key
 from cairn.gallery.versions import Version, changed, changing, commit, numbered, write_fragments
 from cairn.labels import Labels
@@ -129,18 +130,6 @@ def discard(work: Path) -> None:
         work.parent.rmdir()
 
 
-def joined(version: Version, table: EmbeddingTable) -> EmbeddingTable:
-    """Return the rows of a version and then those of a table."""
-    old = version.table()
-    return EmbeddingTable(
-        old.image_ids + table.image_ids,
-        old.landmark_ids + table.landmark_ids,
-        old.paths + table.paths,
-        np.concatenate([old.vectors, table.vectors]),
-        old.fingerprint,
-    )
-
-
 def _add(
     base: Version, table: EmbeddingTable, labels: Labels, arguments: Mapping[str, Any]
 ) -> Entry:
@@ -164,7 +153,7 @@ def _add(
     sums = np.concatenate([base.column("checksum").to_numpy(), rows["checksum"].to_numpy()])
     key = content_key(facts.fingerprint, sums)
     if facts.penalty is not None:
-        follow(base, joined(base, table), key)
+        follow(base, Prospect.with_added(base, table, sums), key)
     fragments = [fragment.metadata for fragment in base.fragments]
     fragments += numbered(write_fragments(place, rows, facts.schema()), base)
     entry = Entry(

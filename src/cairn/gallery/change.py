@@ -19,9 +19,10 @@ from cairn.domain import Landmark
 from cairn.errors import CairnError
 from cairn.gallery.entries import Entry
 from cairn.gallery.penalties import follow
+from cairn.gallery.prospects import Prospect
 from cairn.gallery.rows import LABEL_TYPES, content_key
 from cairn.gallery.versions import Version, changed, changing, commit
-from cairn.tables import EmbeddingTable, lance_library
+from cairn.tables import lance_library
 
 _SHOWN = 3
 _COMPARED = 2000
@@ -65,7 +66,8 @@ def remove_images(
         facts = base.facts
         key = content_key(facts.fingerprint, left["checksum"].to_numpy())
         if facts.penalty is not None:
-            follow(base, _filtered(base.table(), ~gone.to_numpy(zero_copy_only=False)), key)
+            is_kept = ~gone.to_numpy(zero_copy_only=False)
+            follow(base, Prospect.with_removed(base, is_kept), key)
         updated, deleted = [], []
         for fragment in base.fragments:
             part = fragment.scanner(
@@ -206,17 +208,6 @@ def _is_gone(table: pa.Table, image_ids: pa.Array, landmark_ids: pa.Array) -> An
     return pc.or_(
         pc.is_in(table["image_id"], value_set=image_ids),
         pc.is_in(table["landmark_id"], value_set=landmark_ids),
-    )
-
-
-def _filtered(table: EmbeddingTable, kept: np.ndarray[Any, np.dtype[np.bool_]]) -> EmbeddingTable:
-    rows = np.flatnonzero(kept).tolist()
-    return EmbeddingTable(
-        [table.image_ids[row] for row in rows],
-        [table.landmark_ids[row] for row in rows],
-        [table.paths[row] for row in rows],
-        table.vectors[kept],
-        table.fingerprint,
     )
 
 

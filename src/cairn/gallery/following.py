@@ -11,7 +11,8 @@ Legend of shapes: G rows of the earlier version, N rows of the later, D dimensio
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import weakref
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
@@ -67,6 +68,8 @@ class Follower:
     def __init__(self) -> None:
         self._buffer: Float32 = np.empty((0, 0), np.float32)
         self._used = 0
+        self._base: Callable[[], Gallery | None] = lambda: None  # what was followed from
+        self._last: Followed | None = None
 
     def load(self, location: Path | str) -> Gallery:
         """Return the newest version, loaded with room for rows to come.
@@ -84,7 +87,7 @@ class Follower:
         """Return a version as ``Gallery.load`` does; None where it is better loaded.
 
         That is where the earlier version is not on the disk any more, the model is another, rows
-        changed their order, or most of them are new.
+        changed their order, or most of them are new. The same version is the same gallery.
 
         Args:
             gallery: An earlier version, loaded.
@@ -93,6 +96,17 @@ class Follower:
         Raises:
             CairnError: The rows are no gallery's, or the version's penalty is stale.
         """
+        if gallery.version == opened.number > 0:
+            rows = np.arange(len(gallery.table))
+            return Followed(gallery, rows, np.empty(0, np.int64), frozenset())
+        last = self._last
+        if last and self._base() is gallery and last.gallery.version == opened.number:
+            return last  # asked for again, as where it could not be served
+        self._base, self._last = weakref.ref(gallery), None
+        self._last = self._followed(gallery, opened)
+        return self._last
+
+    def _followed(self, gallery: Gallery, opened: Version) -> Followed | None:
         before = earlier(gallery, opened)
         if before is None:
             return None
