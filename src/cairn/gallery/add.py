@@ -138,15 +138,18 @@ def _add(
     require_landmarks(table, where=arguments["from"])
     _require_new(base, pa.array(table.image_ids, pa.string()))
     before = base.labels(images=False)
-    known, names = before.names, labels.names
-    there = set(pc.unique(base.column("landmark_id")).to_pylist())
     landmarks = set(table.landmark_ids)
-    others = {k: v for k, v in names.items() if k in landmarks & there and v != known.get(k, "")}
+    there = pc.unique(base.column("landmark_id"))
+    given = pa.array(sorted(landmarks), pa.string())
+    num_new = pc.sum(pc.invert(pc.is_in(given, value_set=there))).as_py()
+    known, names = before.of_landmarks(landmarks), labels.of_landmarks(landmarks).names
+    old, known_ids = known.names, set(known.landmarks["landmark_id"].to_pylist())
+    others = {k: v for k, v in names.items() if k in known_ids and v != old.get(k, "")}
     if others:
         first = min(others)
         say(
             f"{len(others)} landmarks keep the name they have, such as {first!r}: "
-            f"{known.get(first, '')!r}, not {others[first]!r} (cairn gallery rename changes one)"
+            f"{old.get(first, '')!r}, not {others[first]!r} (cairn gallery rename changes one)"
         )
     new = labels.without(before.landmarks["landmark_id"])
     rows = arrow_rows(facts, table, new.with_landmarks(before))
@@ -161,7 +164,7 @@ def _add(
         "add",
         {**arguments, "images": len(table), "landmarks": len(landmarks)},
         num_images=base.num_images + len(table),
-        num_landmarks=len(there | landmarks),
+        num_landmarks=len(there) + num_new,
         model=facts.fingerprint,
         content=key,
     )
