@@ -11,8 +11,10 @@ from __future__ import annotations
 
 import argparse
 import base64
+import hashlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -29,7 +31,7 @@ import torch
 from cairn.checkpoint import model_fingerprint, save_model
 from cairn.config import ModelConfig, Preprocess
 from cairn.embed import encode_all
-from cairn.gallery import Gallery
+from cairn.gallery import Gallery, keep_penalty
 from cairn.model import build
 from cairn.runtime import load_runtime, sample_pictures
 from cairn.serve.photographs import preparer
@@ -38,6 +40,8 @@ from measuring.served import Client, Served, served
 
 LIMITS = "[limits]\nrequests_per_minute = 0\n"
 HEADERS = {"Content-Type": "image/jpeg"}
+JSON = {"Content-Type": "application/json"}
+_SERVED_S = 60.0  # that a change may take to be served
 _TRACED = 2  # connections at most, of which every request is told
 
 
@@ -49,7 +53,7 @@ def load(host: str, port: int, path: str, photo: Path, connections: int, seconds
         text = base64.b64encode(content).decode()
         content, headers = (
             json.dumps({"content": text}).encode(),
-            {"Content-Type": "application/json"},
+            JSON,
         )
     target: Any = argparse.Namespace(host=host, port=port)
     until, trace = time.monotonic() + seconds, list[tuple[float, float]]()
@@ -135,8 +139,8 @@ def bare(model: Path, photo: Path, seconds: float) -> Bare:
     return Bare(found, cpu_ms, float(np.median(times)) * 1000, single_ms)
 
 
-def make(root: Path, model: Path, rows: int) -> Path:
-    """Write a gallery of random vectors."""
+def make(root: Path, model: Path, rows: int, *, num_bank: int = 0) -> Path:
+    """Write a gallery of random vectors, penalized by a bank of random ones where there is one."""
     random = np.random.default_rng(0)
     vectors = random.standard_normal((rows, 512), dtype=np.float32)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
@@ -145,6 +149,15 @@ def make(root: Path, model: Path, rows: int) -> Path:
     table = EmbeddingTable(ids, landmarks, ids, vectors, model_fingerprint(model))
     table.write(root / f"e{rows}")
     Gallery.build(root / f"e{rows}", model, root / f"g{rows}")
+    shutil.rmtree(root / f"e{rows}")
+    if num_bank:
+        bank = random.standard_normal((num_bank, 512), dtype=np.float32)
+        bank /= np.linalg.norm(bank, axis=1, keepdims=True)
+        names = [f"bank{row}" for row in range(num_bank)]
+        nobody = [""] * num_bank
+        keep_penalty(
+            root / f"g{rows}", EmbeddingTable(names, nobody, names, bank, table.fingerprint)
+        )
     return root / f"g{rows}"
 
 
@@ -157,51 +170,59 @@ def asked(target: Served | Any, path: str, photo: Path, connections: int, second
     return json.loads(done.stdout)
 
 
-def adding(server: Served, photo: Path, seconds: float) -> None:
-    """Print what requests of two connections take while an image is added, and before."""
-    words = [sys.executable, __file__, "--load", server.host, str(server.port), "/v1/recognize"]
-    process = subprocess.Popen([*words, str(photo), "2", "600"], stdout=subprocess.PIPE, text=True)
+def changing(server: Served, photo: Path, seconds: float) -> None:
+    """Print what requests of two connections take while the gallery changes, and before."""
+    content = photo.read_bytes() + os.urandom(8)
+    image_id = hashlib.sha256(content).hexdigest()[:32]
+    into = json.dumps({"into": "landmark2"}).encode()
+    for name, method, path, body, headers in (
+        ("add", "POST", "/v1/landmarks/landmark0/images", content, HEADERS),
+        ("remove", "DELETE", f"/v1/images/{image_id}", None, {}),
+        ("remove another", "DELETE", "/v1/images/image100", None, {}),
+        ("merge", "POST", "/v1/landmarks/landmark1/merge", into, JSON),
+    ):
+        change(server, photo, seconds, name, (method, path, body, headers))
+
+
+def change(server: Served, photo: Path, seconds: float, name: str, words: Any) -> None:
+    """Change the gallery under the load of two connections, and print what they took."""
+    load_words = [sys.executable, __file__, "--load", server.host, str(server.port)]
+    load_words += ["/v1/recognize", str(photo), "2", "600"]
+    process = subprocess.Popen(load_words, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     process.stdout.readline()
     held, most = server.rss_mib(), 0.0
     threading.Event().wait(seconds / 3)
-    wanted = server.ask("/readyz")["version"] + 1
+    wanted, busy = server.ask("/readyz")["version"] + 1, server.cpu_s()
     begin = time.time()
     answers: list[Any] = []
-    path = "/v1/landmarks/landmark0/images"
-
-    def add() -> None:
-        connection = Client(server, timeout_s=600)
-        answers.append(connection.send("POST", path, photo.read_bytes() + os.urandom(8), HEADERS))
-
-    thread = threading.Thread(target=add)
+    thread = threading.Thread(
+        target=lambda: answers.append(Client(server, timeout_s=600).send(*words))
+    )
     thread.start()
     while thread.is_alive():
         thread.join(0.05)
         most = max(most, server.rss_mib())
     answered = time.time()
-    while server.ask("/readyz")["version"] < wanted and time.time() < answered + 300:
-        threading.Event().wait(0.2)
+    while server.ask("/readyz")["version"] < wanted and time.time() < answered + _SERVED_S:
+        threading.Event().wait(0.02)
         most = max(most, server.rss_mib())
-    end = time.time()
-    threading.Event().wait(seconds / 3)
+    is_served = server.ask("/readyz")["version"] >= wanted
+    end, busy = time.time(), server.cpu_s() - busy
     process.terminate()
     output, _ = process.communicate()
     trace = np.array(json.loads(output)["trace"])
     starts, ends = trace[:, 0] - trace[:, 1], trace[:, 0]
-    for name, chosen in (
-        ("before", ends < begin),
-        ("while it is added", (ends >= begin) & (starts <= end)),
-        ("after", starts > end),
-    ):
+    shown = []
+    for chosen in (ends < begin, (ends >= begin) & (starts <= end)):
         ms = trace[chosen, 1] * 1000
-        shown = (
-            " / ".join(f"{q:.0f}" for q in np.percentile(ms, [50, 95, 99, 100])) if len(ms) else ""
-        )
-        print(f"  {name}: {len(ms)} requests of two connections, p50 / p95 / p99 / most {shown} ms")
+        quantiles = np.percentile(ms, [50, 95, 99, 100]) if len(ms) else [np.nan] * 4
+        shown.append(f"{len(ms)} requests " + " / ".join(f"{q:.0f}" for q in quantiles))
     print(
-        f"  one image added: answered {answers[0][0]} after {answered - begin:.1f} s, served after "
-        f"{end - begin:.1f} s; memory {held:.0f} MiB, at most {most:.0f} meanwhile",
+        f"  {name}: p50 / p95 / p99 / most ms before {shown[0]}, meanwhile {shown[1]}; answered "
+        f"{answers[0][0]} after {answered - begin:.2f} s, "
+        + (f"served after {end - begin:.2f} s" if is_served else "NOT SERVED")
+        + f"; {busy:.1f} s of processor in all; memory {held:.0f} MiB, at most {most:.0f}",
         flush=True,
     )
 
@@ -251,6 +272,7 @@ def main() -> None:
     parser.add_argument("--photo", type=int, default=640, help="Longer side of the JPEG sent.")
     parser.add_argument("--gallery", type=int, nargs="*", default=[1000])
     parser.add_argument("--approximate", action="store_true", help="Also through a tuned index.")
+    parser.add_argument("--penalized", type=int, default=0, metavar="N", help="By a bank of N.")
     parser.add_argument("--connections", type=int, default=48)
     parser.add_argument("--seconds", type=float, default=15)
     parser.add_argument("--no-lit", action="store_true")
@@ -296,7 +318,7 @@ def measure(root: Path, wishes: argparse.Namespace) -> None:
         os.killpg(process.pid, signal.SIGKILL)  # its workers too
         process.wait()
     for rows in wishes.gallery:
-        place = make(root, root / "model", rows)
+        place = make(root, root / "model", rows, num_bank=wishes.penalized)
         ways = ["exact"]
         if wishes.approximate:
             words = [sys.executable, "-m", "cairn", "gallery", "tune", str(place)]
@@ -312,8 +334,9 @@ def measure(root: Path, wishes: argparse.Namespace) -> None:
                 busy = server.cpu_s()
                 many = asked(server, path, photo, wishes.connections, wishes.seconds)
                 name, busy = f"Cairn, {rows:,} images, {way}", server.cpu_s() - busy
+                name += f", bank of {wishes.penalized:,}" if wishes.penalized else ""
                 row(name, one, many, alone, f"{server.rss_mib():.0f}", busy)
-                adding(server, photo, wishes.seconds)
+                changing(server, photo, wishes.seconds)
 
 
 if __name__ == "__main__":

@@ -14,18 +14,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
+from torch import Tensor
 
 from cairn.domain import Float32
 from cairn.errors import CairnError
 from cairn.penalty import PenaltyRule, PenaltyTable, picks_of, table_of_picks
 from cairn.runs import atomic_write
 from cairn.search import Array, Crossing, TopK, cross
+from cairn.search.rows import Gallery
 
 NUM_PICKS = 20
 """Picks kept of a bank image at least, as many as published."""
@@ -34,6 +36,45 @@ NUM_NEAREST = 5
 """Non-landmarks kept of a gallery image, as many as R1 takes the mean of."""
 
 _NAMES = ("picks.rows", "picks.scores", "nearest.rows", "nearest.scores", "gallery.keys")
+
+
+class Rows(Protocol):
+    """Rows of a gallery that are read in parts."""
+
+    def __len__(self) -> int:
+        """N."""
+        ...
+
+    def first(self, num: int) -> Gallery:
+        """Return so many rows from the first on."""
+        ...
+
+    def rest(self, num: int) -> Array:
+        """Return the rows behind so many."""
+        ...
+
+    def whole(self) -> Array:
+        """Return all rows."""
+        ...
+
+
+@dataclass(frozen=True)
+class _Held:
+    """Rows in memory."""
+
+    rows: Array
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def first(self, num: int) -> Array:
+        return self.rows[:num]
+
+    def rest(self, num: int) -> Array:
+        return self.rows[num:]
+
+    def whole(self) -> Array:
+        return self.rows
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,7 +146,7 @@ class Attraction:
 
     def following(
         self,
-        gallery: Array,
+        gallery: Array | Rows,
         bank: Array,
         keys: NDArray[np.uint64],
         *,
@@ -117,22 +158,24 @@ class Attraction:
         products are made anew.
 
         Args:
-            gallery: (N, D) the gallery as it is now; new images follow those that stayed.
+            gallery: (N, D) the gallery as it is now; new images follow those that stayed. Of
+                ``Rows`` no more is read than is needed.
             bank: (B, D) the bank, unchanged.
             keys: (N,) of the gallery now.
             top: As for ``of``.
         """
+        rows = _Held(gallery) if isinstance(gallery, np.ndarray | Tensor) else gallery
         kept_G = np.isin(self.keys, keys)
         num_kept = int(kept_G.sum())
         stayed = np.array_equal(self.keys[kept_G], keys[:num_kept])
-        most = int(picks_of(bank, len(gallery), top).max())
+        most = int(picks_of(bank, len(rows), top).max())
         crossing = self.crossing
         if not stayed or num_kept == 0 or most > crossing.k:
-            return Attraction.of(gallery, bank, keys, top=top, num_nearest=crossing.m)
+            return Attraction.of(rows.whole(), bank, keys, top=top, num_nearest=crossing.m)
         if num_kept < len(kept_G):
-            crossing = crossing.without_rows(kept_G, bank, gallery[:num_kept])
+            crossing = crossing.without_rows(kept_G, bank, rows.first(num_kept))
         if num_kept < len(keys):
-            crossing = crossing.with_rows(bank, gallery[num_kept:])
+            crossing = crossing.with_rows(bank, rows.rest(num_kept))
         return Attraction(crossing, keys)
 
     def write(self, path: Path) -> None:

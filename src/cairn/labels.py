@@ -9,7 +9,7 @@ Legend of shapes: N rows, L landmarks.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -124,6 +124,12 @@ class Labels:
                 "counts for nothing"
             )
         return notes
+
+    def of_landmarks(self, landmark_ids: Iterable[str]) -> Labels:
+        """Return what is known of some landmarks alone, and of no image."""
+        wanted = pa.array(sorted(landmark_ids), pa.string())
+        chosen = pc.is_in(self.landmarks["landmark_id"], value_set=wanted)
+        return Labels(self.landmarks.filter(chosen), self.images.slice(0, 0))
 
     def without(self, landmark_ids: pa.Array) -> Labels:
         """Return these labels without those of some landmarks."""

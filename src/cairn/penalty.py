@@ -15,10 +15,10 @@ from __future__ import annotations
 import json
 import math
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -37,6 +37,10 @@ RAMPS = ("from-min", "from-zero")
 PICKS_PER_IMAGE = 110_000 * 20 / 1_580_470
 """Picks that a gallery image of GLDv2 expects, about 1.392; what ``top="auto"`` keeps."""
 
+Texts: TypeAlias = Sequence[object] | pa.ChunkedArray
+"""A column of texts."""
+
+_AT_ONCE = 8192  # ids compared together
 _METADATA = b"cairn.penalty"
 _COLUMNS = ("image_id", "img_path", "sims", "n_picked", "penalty")
 
@@ -140,13 +144,21 @@ class PenaltyTable:
         """(G,) float32, what ``cairn.search.search`` adds to similarities: minus the penalty."""
         return -self.penalty
 
-    def write(self, path: Path, image_paths: Sequence[object], image_ids: Sequence[str]) -> None:
+    def write(
+        self,
+        path: Path,
+        image_paths: Texts,
+        image_ids: Texts,
+        *,
+        metadata: Mapping[bytes, bytes] | None = None,
+    ) -> None:
         """Write the table as Parquet, whole or not at all, the parameters in the schema's metadata.
 
         Args:
             path: The file: columns image_id, img_path, sims, n_picked, penalty.
             image_paths: (G,) where each gallery image lies.
             image_ids: (G,) its id.
+            metadata: What else the file's schema says.
 
         Raises:
             CairnError: The lengths differ.
@@ -156,8 +168,13 @@ class PenaltyTable:
                 "a penalty table needs one path and one id for each gallery image",
                 where=f"{len(image_paths)} paths, {len(image_ids)} ids, {len(self)} penalties",
             )
-        paths = [str(image_path) for image_path in image_paths]
-        columns = [list(image_ids), paths, self.sims, self.n_picked, self.penalty]
+        texts = [
+            values
+            if isinstance(values, pa.ChunkedArray)
+            else pa.array([str(value) for value in values], pa.string())
+            for values in (image_ids, image_paths)
+        ]
+        columns = [*texts, self.sims, self.n_picked, self.penalty]
         facts = {
             **asdict(self.rule),
             "top": self.top,
@@ -166,9 +183,8 @@ class PenaltyTable:
         }
         table = pa.table(dict(zip(_COLUMNS, columns, strict=True)))
         with atomic_write(path) as temporary:
-            pq.write_table(
-                table.replace_schema_metadata({_METADATA: json.dumps(facts).encode()}), temporary
-            )
+            told = {_METADATA: json.dumps(facts).encode(), **(metadata or {})}
+            pq.write_table(table.replace_schema_metadata(told), temporary)
 
     @classmethod
     def read(cls, path: Path) -> tuple[PenaltyTable, list[str]]:
@@ -177,13 +193,18 @@ class PenaltyTable:
         Raises:
             CairnError: The file is missing, is not Parquet, or is no penalty table.
         """
+        table, image_ids = cls._read(path)
+        return table, image_ids.to_pylist()
+
+    @classmethod
+    def _read(cls, path: Path) -> tuple[PenaltyTable, pa.ChunkedArray]:
         if not path.is_file():
             raise CairnError("file not found", where=path, todo="make it with `cairn penalize`")
         try:
             table = pq.read_table(path)
             facts = json.loads((table.schema.metadata or {})[_METADATA])
             sims, n_picked, penalty = (table[name].to_numpy() for name in _COLUMNS[2:])
-            image_ids = table["image_id"].to_pylist()
+            image_ids = table["image_id"]
             top, num_picks, bank_size = (facts.pop(n) for n in ("top", "num_picks", "bank_size"))
             rule = PenaltyRule(**facts)
         except (pa.ArrowInvalid, KeyError, ValueError, TypeError) as error:
@@ -199,9 +220,14 @@ class PenaltyTable:
         Raises:
             CairnError: As ``read``; or the table was made for other images than these.
         """
-        table, table_ids = cls.read(path)
-        if table_ids == list(image_ids):
+        table, column = cls._read(path)
+        starts = range(0, len(image_ids), _AT_ONCE)  # between which other threads may run
+        if len(column) == len(image_ids) and all(
+            column.slice(start, _AT_ONCE).to_pylist() == list(image_ids[start : start + _AT_ONCE])
+            for start in starts
+        ):
             return table
+        table_ids = column.to_pylist()
         row_of = {image_id: row for row, image_id in enumerate(table_ids)}
         missing = [image_id for image_id in image_ids if image_id not in row_of]
         if missing or len(image_ids) != len(table_ids):

@@ -14,7 +14,7 @@ from typing import Protocol
 
 import numpy as np
 
-from cairn.domain import Float32, Neighbors
+from cairn.domain import Float32, Int64, Neighbors
 from cairn.errors import CairnError
 from cairn.search import Array, search
 from cairn.search.packed import Packed
@@ -63,6 +63,8 @@ class ExactSearcher:
     Args:
         vectors: (G, D) gallery in memory, G >= 1 unit rows of any type that search takes.
         offsets: (G,) finite float32 added to the similarities of each row; minus a penalty, say.
+        is_checked: The vectors are known to be unit rows, as those of an embedding table are; they
+            are not read for a check.
 
     Raises:
         CairnError: Shapes or types do not fit, or a row is zero or not finite.
@@ -70,8 +72,13 @@ class ExactSearcher:
 
     name = "exact"
 
-    def __init__(self, vectors: Array, *, offsets: Array | None = None) -> None:
-        check_gallery(vectors, offsets)
+    def __init__(
+        self, vectors: Array, *, offsets: Array | None = None, is_checked: bool = False
+    ) -> None:
+        if is_checked:
+            as_offsets(offsets, len(vectors))
+        else:
+            check_gallery(vectors, offsets)
         self.vectors, self.offsets = vectors, offsets
         self._packed: Packed | None = None
 
@@ -94,18 +101,29 @@ class ExactSearcher:
             return self._packed.search(as_queries(queries, self.dimension), k).neighbors()
         return search(queries, self.vectors, k, offsets=self.offsets)
 
-    def keep_packed(self, before: Searcher | None = None) -> None:
+    def keep_packed(
+        self,
+        before: Searcher | None = None,
+        source: Int64 | None = None,
+        *,
+        num_threads: int | None = None,
+    ) -> None:
         """Pack the gallery for searches to come, where searches would pack it each time.
 
         Args:
-            before: The searcher of an earlier version, whose packed rows are taken over where the
-                vectors lie in the same memory.
+            before: Another searcher, of an earlier version or with other offsets, of which packed
+                rows are taken over.
+            source: (G,) the row that each was there, rising, -1 for new ones; by default they are
+                the same where they lie in the same memory.
+            num_threads: So many pack; by default as many as search.
         """
         if not isinstance(self.vectors, np.ndarray) or not Packed.suits(self.vectors):
             return
         known = before._packed if isinstance(before, ExactSearcher) else None
         offsets_G = as_offsets(self.offsets, len(self))
-        self._packed = Packed(self.vectors, offsets_G, before=known)
+        self._packed = Packed(
+            self.vectors, offsets_G, before=known, source_G=source, num_threads=num_threads
+        )
 
 
 def check_gallery(vectors: Array, offsets: Array | None) -> None:

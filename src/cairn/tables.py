@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -93,8 +93,13 @@ class EmbeddingTable:
         return cls.of_dataset(open_dataset(dataset_path(Path(folder))), where=folder)
 
     @classmethod
-    def of_dataset(cls, dataset: Any, *, where: object) -> EmbeddingTable:
+    def of_dataset(cls, dataset: Any, *, where: object, num_spare: int = 0) -> EmbeddingTable:
         """Return the rows of an opened Lance dataset; further columns are passed over.
+
+        Args:
+            dataset: It.
+            where: What errors name.
+            num_spare: Rows of room behind the vectors, which are then a view.
 
         Raises:
             CairnError: It is no embedding table, or its contents fail the checks of this class.
@@ -102,7 +107,8 @@ class EmbeddingTable:
         fingerprint, dimension = table_facts(dataset, where)
         rows = dataset.count_rows()
         columns: dict[str, list[str]] = {name: [] for name in TEXT_COLUMNS}
-        vectors = np.empty((rows, dimension), dtype=np.float32)
+        vectors = np.empty((rows + num_spare, dimension), dtype=np.float32)
+        vectors = vectors[:rows] if num_spare else vectors
         start = 0
         for batch in dataset.to_batches(
             columns=[*TEXT_COLUMNS, "vector"], batch_size=_ROWS_AT_ONCE
@@ -119,27 +125,42 @@ class EmbeddingTable:
         except CairnError as error:
             raise CairnError(error.what, where=where, todo=error.todo) from None
 
-    def followed_by(self, other: EmbeddingTable, vectors: Float32) -> EmbeddingTable:
-        """Return these rows and then another table's; both were checked, so that little is again.
+    def changed(
+        self,
+        image_ids: list[str],
+        landmark_ids: list[str],
+        paths: list[str],
+        vectors: Float32,
+        *,
+        new: Sequence[str],
+    ) -> EmbeddingTable:
+        """Return other rows by the same model; those of this table were checked, and are not again.
 
         Args:
-            other: Rows by the same model.
-            vectors: All vectors in one array, as the caller joined them.
+            image_ids: As of the class.
+            landmark_ids: Likewise.
+            paths: Likewise.
+            vectors: Likewise.
+            new: The ids of rows that this table has not; the caller checked them.
 
         Raises:
-            CairnError: The models differ, an id is in both, or the vectors are not so many.
+            CairnError: An id is new and stands among the others, or the columns differ in length.
         """
-        require_same_model(self, other, where="two parts of a table")
-        if not set(other.image_ids).isdisjoint(self.image_ids):
+        lengths = {len(image_ids), len(landmark_ids), len(paths), len(vectors)}
+        if len(lengths) > 1 or vectors.shape[1] != self.dimension:
+            raise CairnError(f"columns of {sorted(lengths)} rows, vectors of {vectors.shape}")
+        added = set(new)
+        num_found = 0
+        for start in range(0, len(image_ids) if added else 0, _ROWS_AT_ONCE):
+            part = image_ids[start : start + _ROWS_AT_ONCE]
+            if not added.isdisjoint(part):
+                num_found += sum(one in added for one in part)
+        if num_found != len(new):
             raise CairnError("image ids must be present and different")
-        if vectors.shape != (len(self) + len(other), self.dimension):
-            raise CairnError(f"vectors of shape {vectors.shape} for {len(self)} and {len(other)}")
         made = object.__new__(EmbeddingTable)
-        for name in TEXT_COLUMNS:
-            values = getattr(self, f"{name}s") + getattr(other, f"{name}s")
-            object.__setattr__(made, f"{name}s", values)
-        object.__setattr__(made, "vectors", vectors)
-        object.__setattr__(made, "fingerprint", self.fingerprint)
+        columns = (image_ids, landmark_ids, paths, vectors, self.fingerprint)
+        for field, values in zip(fields(self), columns, strict=True):
+            object.__setattr__(made, field.name, values)
         return made
 
     def take(self, rows: Sequence[int] | Int64) -> EmbeddingTable:

@@ -16,6 +16,7 @@ from cairn.errors import CairnError
 from cairn.gallery.entries import Entry
 from cairn.gallery.gallery import model_name, require_known, require_landmarks
 from cairn.gallery.penalties import follow
+from cairn.gallery.prospects import Prospect
 from cairn.gallery.rows import arrow_rows, content_key
 from cairn.gallery.versions import Version, changed, changing, commit, numbered, write_fragments
 from cairn.labels import Labels
@@ -129,18 +130,6 @@ def discard(work: Path) -> None:
         work.parent.rmdir()
 
 
-def joined(version: Version, table: EmbeddingTable) -> EmbeddingTable:
-    """Return the rows of a version and then those of a table."""
-    old = version.table()
-    return EmbeddingTable(
-        old.image_ids + table.image_ids,
-        old.landmark_ids + table.landmark_ids,
-        old.paths + table.paths,
-        np.concatenate([old.vectors, table.vectors]),
-        old.fingerprint,
-    )
-
-
 def _add(
     base: Version, table: EmbeddingTable, labels: Labels, arguments: Mapping[str, Any]
 ) -> Entry:
@@ -149,22 +138,25 @@ def _add(
     require_landmarks(table, where=arguments["from"])
     _require_new(base, pa.array(table.image_ids, pa.string()))
     before = base.labels(images=False)
-    known, names = before.names, labels.names
-    there = set(pc.unique(base.column("landmark_id")).to_pylist())
     landmarks = set(table.landmark_ids)
-    others = {k: v for k, v in names.items() if k in landmarks & there and v != known.get(k, "")}
+    there = pc.unique(base.column("landmark_id"))
+    given = pa.array(sorted(landmarks), pa.string())
+    num_new = pc.sum(pc.invert(pc.is_in(given, value_set=there))).as_py()
+    known, names = before.of_landmarks(landmarks), labels.of_landmarks(landmarks).names
+    old, known_ids = known.names, set(known.landmarks["landmark_id"].to_pylist())
+    others = {k: v for k, v in names.items() if k in known_ids and v != old.get(k, "")}
     if others:
         first = min(others)
         say(
             f"{len(others)} landmarks keep the name they have, such as {first!r}: "
-            f"{known.get(first, '')!r}, not {others[first]!r} (cairn gallery rename changes one)"
+            f"{old.get(first, '')!r}, not {others[first]!r} (cairn gallery rename changes one)"
         )
     new = labels.without(before.landmarks["landmark_id"])
     rows = arrow_rows(facts, table, new.with_landmarks(before))
     sums = np.concatenate([base.column("checksum").to_numpy(), rows["checksum"].to_numpy()])
     key = content_key(facts.fingerprint, sums)
     if facts.penalty is not None:
-        follow(base, joined(base, table), key)
+        follow(base, Prospect.with_added(base, table, sums), key)
     fragments = [fragment.metadata for fragment in base.fragments]
     fragments += numbered(write_fragments(place, rows, facts.schema()), base)
     entry = Entry(
@@ -172,7 +164,7 @@ def _add(
         "add",
         {**arguments, "images": len(table), "landmarks": len(landmarks)},
         num_images=base.num_images + len(table),
-        num_landmarks=len(there | landmarks),
+        num_landmarks=len(there) + num_new,
         model=facts.fingerprint,
         content=key,
     )

@@ -19,6 +19,7 @@ from cairn.domain import Landmark
 from cairn.errors import CairnError
 from cairn.gallery.entries import Entry
 from cairn.gallery.penalties import follow
+from cairn.gallery.prospects import Prospect
 from cairn.gallery.rows import LABEL_TYPES, content_key
 from cairn.gallery.versions import Version, changed, changing, commit
 from cairn.tables import lance_library
@@ -65,8 +66,8 @@ def remove_images(
         facts = base.facts
         key = content_key(facts.fingerprint, left["checksum"].to_numpy())
         if facts.penalty is not None:
-            rows = np.flatnonzero(~gone.to_numpy(zero_copy_only=False))
-            follow(base, base.table().take(rows), key)
+            is_kept = ~gone.to_numpy(zero_copy_only=False)
+            follow(base, Prospect.with_removed(base, is_kept), key)
         updated, deleted = [], []
         for fragment in base.fragments:
             part = fragment.scanner(
@@ -114,7 +115,7 @@ def merge_landmarks(location: Path | str, landmark_id: str, *, into: str) -> Ent
         _require_known(base, "landmark_id", [landmark_id, into], "landmark")
         if landmark_id == into:
             raise CairnError(f"{into!r} is one landmark already", where=base.place)
-        labels = base.labels(images=False).by_id
+        labels = base.labels(images=False).of_landmarks([landmark_id, into]).by_id
         old, kept = labels[landmark_id], labels[into]
         change = _columns(_filled(kept, old))
         moved = pc.sum(pc.equal(base.column("landmark_id"), landmark_id)).as_py()
@@ -134,7 +135,9 @@ def rename_landmark(location: Path | str, landmark_id: str, name: str) -> Entry:
     """
     with changing(location) as base:
         _require_known(base, "landmark_id", [landmark_id], "landmark")
-        before = base.landmark_names().get(landmark_id, "")
+        known = base.dataset.to_table(columns=["landmark_id", "landmark_name"])
+        known = known.filter(pc.equal(known["landmark_id"], landmark_id))
+        before = known["landmark_name"][0].as_py() or ""
         if name == before:
             raise CairnError(f"{landmark_id!r} has the name {name!r} already", where=base.place)
         arguments = {"landmark": landmark_id, "name": name, "before": before}

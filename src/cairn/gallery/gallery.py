@@ -7,6 +7,7 @@ and does not change. The module does not search and opens no photographs.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -163,6 +164,7 @@ class Gallery:
         *,
         version: int | str | None = None,
         penalty: bool = True,
+        spare: float = 0.0,
     ) -> Gallery:
         """Return a version of the gallery, with its penalty where it has one and it is wanted.
 
@@ -170,6 +172,7 @@ class Gallery:
             location: A folder, or ``s3://bucket/prefix``.
             version: Its number or tag; the newest by default.
             penalty: Load the penalty too.
+            spare: Room in memory for rows to come, as a part of those there are.
 
         Raises:
             CairnError: There is no gallery, it has no such version, or its penalty is stale.
@@ -177,16 +180,16 @@ class Gallery:
         place = Place(location)
         opened = Version.open(place, version)
         try:
-            return cls._of(opened, penalty=penalty)
+            return cls._of(opened, penalty=penalty, spare=spare)
         except (CairnError, OSError, ValueError):
             # A compaction may have taken away, under the reader, a version that is not the newest.
             newest = Version.open(place, version)
             if newest.number == opened.number:
                 raise
-            return cls._of(newest, penalty=penalty)
+            return cls._of(newest, penalty=penalty, spare=spare)
 
     @classmethod
-    def _of(cls, opened: Version, *, penalty: bool) -> Gallery:
+    def _of(cls, opened: Version, *, penalty: bool, spare: float) -> Gallery:
         place = opened.place
         if not place.has_folder(model_name(opened.facts.fingerprint)):
             raise CairnError(
@@ -194,7 +197,7 @@ class Gallery:
                 where=place,
                 todo="put that model folder back, or build the gallery again",
             )
-        table = opened.table()
+        table = opened.table(num_spare=math.ceil(spare * opened.num_images))
         made, path = read_penalty(opened, table) if penalty else (None, "")
         loaded = cls._with_labels(
             place.location,

@@ -44,7 +44,7 @@ def searcher_of(gallery: Gallery, search: str = "exact", *, use_penalty: bool = 
     offsets = None if penalty is None else penalty.offsets
     vectors = gallery.table.vectors
     if search == "exact":
-        return ExactSearcher(vectors, offsets=offsets)
+        return ExactSearcher(vectors, offsets=offsets, is_checked=True)  # as a table's are
     from cairn.index_folder import load_index
 
     with _stored(gallery) as folder:

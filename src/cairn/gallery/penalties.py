@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-import pyarrow.parquet as pq
 
 from cairn.domain import Float32
 from cairn.errors import CairnError
 from cairn.gallery.place import Place
+from cairn.gallery.prospects import Prospect
 from cairn.gallery.rows import PenaltyNote, checksums, content_key
 from cairn.gallery.versions import Version
 from cairn.progress import say
@@ -68,44 +68,34 @@ def write_penalty(penalty: PenaltyTable, gallery: EmbeddingTable, path: Path) ->
     Raises:
         CairnError: The table has not one row for each image.
     """
-    penalty.write(path, gallery.paths, gallery.image_ids)
-    table = pq.read_table(path)
-    metadata = {**(table.schema.metadata or {}), MODEL_KEY: gallery.fingerprint}
-    pq.write_table(table.replace_schema_metadata(metadata), path)
+    told = {MODEL_KEY: gallery.fingerprint.encode()}
+    penalty.write(path, gallery.paths, gallery.image_ids, metadata=told)
 
 
-def follow(
-    version: Version, table: EmbeddingTable, key: str, *, bank: EmbeddingTable | None = None
-) -> bool:
+def follow(version: Version, prospect: Prospect, key: str) -> None:
     """Write the penalty that a changed gallery will need, before the change is committed.
 
     It costs the products of what changed with the bank, not of all (``cairn.attraction``).
 
     Args:
-        version: The version that changes; its penalty says how.
-        table: What the gallery will hold.
+        version: The version that changes; where it has a penalty, that says how.
+        prospect: What the gallery will hold.
         key: The content key of that.
-        bank: The bank, where it is at hand.
 
-    Returns:
-        Whether the version has a penalty that the changed one will have too.
+    Raises:
+        CairnError: As ``keep``.
     """
     note = version.facts.penalty
-    if note is None:
-        return False
-    bank = bank or read_bank(version.place, note.bank)
-    keep(version.place, note, table, key, bank, before=version.content_key)
-    return True
+    if note is None or version.place.has(note.file_name(key)):
+        return
+    bank = read_bank(version.place, note.bank)
+    if prospect.new is not None:
+        _require_bank(prospect.new, bank, version.place)
+    _keep(version.place, note, prospect, key, bank, before=version.content_key)
 
 
 def keep(
-    place: Place,
-    note: PenaltyNote,
-    table: EmbeddingTable,
-    key: str,
-    bank: EmbeddingTable,
-    *,
-    before: str = "",
+    place: Place, note: PenaltyNote, table: EmbeddingTable, key: str, bank: EmbeddingTable
 ) -> None:
     """Make the penalty of a table and keep it for the content ``key``, unless it is there.
 
@@ -115,53 +105,63 @@ def keep(
         table: What the gallery will hold.
         key: The content key of that.
         bank: The bank.
-        before: The content key of what it held before, where its attraction may be of use.
 
     Raises:
         CairnError: As ``make_penalty``.
     """
+    if not place.has(note.file_name(key)):
+        _require_bank(table, bank, place)
+        _keep(place, note, Prospect.of(table), key, bank)
+
+
+def _keep(
+    place: Place,
+    note: PenaltyNote,
+    prospect: Prospect,
+    key: str,
+    bank: EmbeddingTable,
+    *,
+    before: str = "",
+) -> None:
+    """Keep the penalty of a prospect, of ``before``'s attraction where that is of use."""
     from cairn.penalty import PenaltyRule
 
-    name = note.file_name(key)
-    if place.has(name):
-        return
-    _require_bank(table, bank, place)
     rule = {"top": "auto", **note.rule}
     top = rule.pop("top")
     settings = PenaltyRule(**rule)
-    attraction = _attraction(place, note, table, key, bank, top=top, before=before)
+    attraction = _attraction(place, note, prospect, key, bank, top=top, before=before)
     made = attraction.penalty(bank.vectors, top=top, rule=settings)
     _tell(made)
     with tempfile.TemporaryDirectory(prefix="cairn-") as folder:
         path = Path(folder) / "penalty.parquet"
-        write_penalty(made, table, path)
-        place.write_file(name, path)
+        told = {MODEL_KEY: bank.fingerprint.encode()}
+        made.write(path, prospect.paths, prospect.image_ids, metadata=told)
+        place.write_file(note.file_name(key), path)
 
 
 def _attraction(
     place: Place,
     note: PenaltyNote,
-    table: EmbeddingTable,
+    prospect: Prospect,
     key: str,
     bank: EmbeddingTable,
     *,
     top: int | Literal["auto"],
     before: str,
 ) -> Attraction:
-    """Return what the bank and a table see in one another, and keep it for what follows."""
+    """Return what the bank and a gallery to be see in one another, and keep it for what follows."""
     from cairn.attraction import Attraction
 
-    keys = checksums(table.image_ids, table.vectors)
     name = note.attraction_name(key)
     names = [one for one in (name, note.attraction_name(before)) if place.has(one)]
     if names:
         with place.local_file(names[0]) as path:
             known = Attraction.read(path)
-        made = known.following(table.vectors, bank.vectors, keys, top=top)
+        made = known.following(prospect, bank.vectors, prospect.keys, top=top)
         if names[0] == name and made.crossing.k == known.crossing.k:
             return made
     else:
-        made = Attraction.of(table.vectors, bank.vectors, keys, top=top)
+        made = Attraction.of(prospect.whole(), bank.vectors, prospect.keys, top=top)
     with tempfile.TemporaryDirectory(prefix="cairn-") as folder:
         path = Path(folder) / "attraction.safetensors"
         made.write(path)

@@ -95,9 +95,9 @@ class Version:
         """Return one column of all rows."""
         return self.dataset.to_table(columns=[name])[name]
 
-    def table(self) -> EmbeddingTable:
-        """Return all rows as an embedding table."""
-        return EmbeddingTable.of_dataset(self.dataset, where=self.place)
+    def table(self, *, num_spare: int = 0) -> EmbeddingTable:
+        """Return all rows as an embedding table, with room for so many more in memory."""
+        return EmbeddingTable.of_dataset(self.dataset, where=self.place, num_spare=num_spare)
 
     def landmark_names(self) -> dict[str, str]:
         """Return the names for people by landmark id; landmarks without one are left out."""

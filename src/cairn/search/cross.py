@@ -18,7 +18,7 @@ from torch import Tensor
 from cairn.errors import CairnError
 from cairn.search.by_torch import both_by_torch
 from cairn.search.exact import SMALL, require_fit, slabs, top_k
-from cairn.search.rows import Array, as_matrix
+from cairn.search.rows import Array, Gallery, as_matrix
 from cairn.search.topk import TopK, merge, stack
 
 
@@ -68,20 +68,20 @@ class Crossing:
         of_queries = stack([self.of_queries, more.of_queries])
         return Crossing(of_queries, merge([self.of_rows, moved], self.m))
 
-    def without_rows(self, kept: Array, queries: Array, gallery: Array) -> Crossing:
+    def without_rows(self, kept: Array, queries: Array, gallery: Gallery) -> Crossing:
         """Return the crossing after gallery rows were removed.
 
         Args:
             kept: (G,) bool: which rows stay.
             queries: (Q, D) all the queries.
-            gallery: (N, D) the rows that stay, in order; only queries that lost a neighbour are
-                searched again.
+            gallery: (N, D) the rows that stay, in order, or ``Blocks`` of them; only queries that
+                lost a neighbour are searched again.
         """
         kept_G = np.asarray(kept, dtype=np.bool_)
-        if kept_G.shape != (len(self.of_rows.rows),) or kept_G.sum() != len(gallery):
+        if kept_G.shape != (len(self.of_rows.rows),) or kept_G.sum() != gallery.shape[0]:
             raise CairnError(
                 "what is kept must be told for each gallery row, and be what the gallery now holds",
-                where=f"{int(kept_G.sum())} of {len(self.of_rows.rows)} rows, {len(gallery)} given",
+                where=f"{int(kept_G.sum())} of {len(kept_G)} rows, {gallery.shape[0]} given",
             )
         number = np.where(kept_G, np.cumsum(kept_G) - 1, -1)
         rows = np.where(self.of_queries.rows >= 0, number[self.of_queries.rows], -1)

@@ -184,6 +184,27 @@ def pack_rows(
                 target[j // LANES, s, j % LANES] = words[s]
 
 
+def grown(panels: Panels, bits_ND: Bits, kind: int, num_rows: int) -> Panels:
+    """Return panels of more rows, nothing added to scores; the first ``num_rows`` are packed."""
+    made = empty_panels(*bits_ND.shape)
+    made.codes[: len(panels.codes)] = panels.codes
+    made.facts[: len(panels.facts)] = panels.facts
+    made.norms_N[: len(panels.norms_N)] = panels.norms_N
+    nothing_N = np.zeros(len(bits_ND), np.float32)
+    pack_rows(bits_ND, kind, nothing_N, made, num_rows // ROWS, len(made.codes))
+    return made
+
+
+def with_added(panels: Panels, added_N: Float32) -> Panels:
+    """Return panels of the same rows, of which other numbers are added to their scores."""
+    facts = aligned(panels.facts.shape, np.float32)
+    facts[:] = panels.facts
+    raised = np.full(facts.shape[0] * ROWS, -np.inf, np.float32)
+    raised[: len(added_N)] = added_N + np.float32(16 * UNIT) * np.abs(added_N)  # as pack_rows
+    facts[:, 2] = raised.reshape(-1, ROWS)
+    return panels._replace(facts=facts)
+
+
 @compiled
 def pack_queries(rows_ND: Float32, groups: Groups, first: int, last: int) -> None:
     """Fill the groups ``first`` to ``last``, but for radii and the weights of errors."""

@@ -49,8 +49,8 @@ def shares(total: int, num: int) -> list[tuple[int, int]]:
 
 
 @contextmanager
-def workers() -> Iterator[Workers]:
-    """Yield workers for the time of a search."""
-    num = torch.get_num_threads()
+def workers(num: int | None = None) -> Iterator[Workers]:
+    """Yield workers for the time of a search: so many, or as many as PyTorch is set to."""
+    num = torch.get_num_threads() if num is None else num
     with ThreadPoolExecutor(num, thread_name_prefix="search") as pool:
         yield Workers(num, pool)

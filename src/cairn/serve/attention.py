@@ -161,7 +161,7 @@ def _base64(image: Image.Image) -> str:
 
 
 def _path_of(server: Server, snapshot: Snapshot, image_id: str) -> Path:
-    row = snapshot.rows.get(image_id)
+    row = snapshot.row(image_id)
     if row is None:
         raise Problem(404, "the gallery has no such image", where="query.evidence")
     path = local_path(server.living.place, snapshot.gallery.table.paths[row])

@@ -19,7 +19,7 @@ import numpy as np
 
 from cairn.errors import CairnError
 from cairn.gallery import Gallery
-from cairn.gallery.appending import Follower
+from cairn.gallery.following import Followed, Follower
 from cairn.gallery.place import Place
 from cairn.gallery.versions import Version
 from cairn.progress import say
@@ -208,12 +208,18 @@ class Living:
     def _renew(self) -> None:
         """Load the newest version and let it take over."""
         start = time.monotonic()
-        gallery = self._load()
-        snapshot = Snapshot.of(gallery, self._runtime_for(gallery), self.settings, self._stages)
-        if isinstance(searcher := snapshot.recognizer.searcher, ExactSearcher):
-            before = self._current
-            searcher.keep_packed(None if before is None else before.recognizer.searcher)
-        self._ask_once(snapshot)
+        gallery, followed = self._load()
+        before = self._current
+        snapshot = Snapshot.of(
+            gallery,
+            self._runtime_for(gallery),
+            self.settings,
+            self._stages,
+            before=before,
+            followed=followed,
+        )
+        self._keep_packed(snapshot, followed)
+        self._ask_once(snapshot, is_known=followed is not None)
         self.renewing.look(snapshot)  # first, so that nobody sees it stale and left alone
         with self._changed:
             self._current = snapshot
@@ -221,16 +227,27 @@ class Living:
         if self._on_load is not None:
             self._on_load(snapshot, time.monotonic() - start)
 
-    def _load(self) -> Gallery:
-        """Return the newest version, read in its new rows alone where nothing else changed."""
+    def _load(self) -> tuple[Gallery, Followed | None]:
+        """Return the newest version, and what it has of the current one where that was followed."""
         if self._current is not None:
-            opened, loaded = Version.open(self.place), self._current.gallery
-            if (opened.number, opened.content_key) == (loaded.version, loaded.content_key):
-                return loaded  # only what lies beside it has changed
-            found = self._follower.follow(loaded, opened)
-            if found is not None:
-                return found
-        return Gallery.load(self.place.location)
+            opened = Version.open(self.place)
+            followed = self._follower.follow(self._current.gallery, opened)
+            if followed is not None:
+                return followed.gallery, followed
+        return self._follower.load(self.place.location), None
+
+    def _keep_packed(self, snapshot: Snapshot, followed: Followed | None) -> None:
+        """Pack what exact search scans, in one thread where requests need the others."""
+        before = self._current
+        searcher, plain = snapshot.recognizer.searcher, snapshot.without_penalty.searcher
+        if isinstance(searcher, ExactSearcher):
+            if before is None or followed is None:
+                searcher.keep_packed(num_threads=None if before is None else 1)
+            else:
+                known = before.recognizer.searcher
+                searcher.keep_packed(known, followed.source_N, num_threads=1)
+        if isinstance(plain, ExactSearcher) and plain is not searcher:
+            plain.keep_packed(searcher)
 
     def _runtime_for(self, gallery: Gallery) -> Runtime:
         """Return the model that is loaded already where it is the gallery's, else the gallery's."""
@@ -248,14 +265,19 @@ class Living:
             runtime(np.zeros(shape, np.float32) + np.float32(0.1))
         return runtime
 
-    def _ask_once(self, snapshot: Snapshot) -> None:
-        """Let compiled loops and lazily loaded parts be there before the first request."""
+    def _ask_once(self, snapshot: Snapshot, *, is_known: bool) -> None:
+        """Let compiled loops and lazily loaded parts be there before the first request.
+
+        Where the snapshot follows one that was asked, one question shows that it answers.
+        """
         vectors = snapshot.gallery.table.vectors
         most, photograph = min(len(vectors), self.settings.batch.max_images), None
+        most = 1 if is_known else most
         if snapshot.recognizer.ways.looks_at_photographs:  # many of them would take seconds
             most, photograph = 1, np.zeros((64, 64, 3), np.uint8)
         for size in {1, most}:
             names = [""] * size
             matched = None if photograph is None else [photograph] * size
             snapshot.recognizer.answers(vectors[:size], names, matched, top=1)
-            snapshot.without_penalty.answers(vectors[:size], names, matched, top=1)
+            if snapshot.without_penalty is not snapshot.recognizer:
+                snapshot.without_penalty.answers(vectors[:size], names, matched, top=1)

@@ -90,7 +90,7 @@ async def gallery(request: Request) -> GalleryOut:
         name=Path(str(found.location)).name,
         version=snapshot.version,
         num_images=len(found.table),
-        num_landmarks=len(snapshot.landmark_ids),
+        num_landmarks=snapshot.num_landmarks,
         model=found.table.fingerprint,
         dimension=found.table.dimension,
         runs_on=snapshot.recognizer.runtime.description,
@@ -161,7 +161,7 @@ async def thumbnail(
 ) -> Response:
     """Return the picture of a gallery image as a JPEG, its longer side at most `size` pixels."""
     whole = f"{image_id}/thumbnail"
-    if whole in server_of(request).current.rows:
+    if server_of(request).current.row(whole) is not None:
         return await _picture(request, whole, PICTURE_SIDE)
     return await _picture(request, image_id, size)
 
@@ -197,7 +197,7 @@ def require_landmark(snapshot: Snapshot, landmark_id: str) -> None:
     Raises:
         Problem: It does not.
     """
-    if landmark_id not in snapshot.places:
+    if not snapshot.has_landmark(landmark_id):
         raise Problem(
             404,
             "the gallery has no such landmark",
@@ -216,7 +216,7 @@ def _listed(snapshot: Snapshot, landmark_id: str) -> ListedOut:
 async def _picture(request: Request, image_id: str, side: int) -> Response:
     server = server_of(request)
     snapshot = server.current
-    row = snapshot.rows.get(image_id)
+    row = snapshot.row(image_id)
     if row is None:
         raise Problem(404, "the gallery has no such image", where="path.image_id")
     path = local_path(server.living.place, snapshot.gallery.table.paths[row])

@@ -108,12 +108,12 @@ class Server:
         gallery = snapshot.gallery
         self.metrics.version.set(snapshot.version)
         self.metrics.images.set(len(gallery.table))
-        self.metrics.landmarks.set(len(snapshot.landmark_ids))
+        self.metrics.landmarks.set(snapshot.num_landmarks)
         self.metrics.load_seconds.set(seconds)
         self.metrics.calibrated.set(snapshot.recognizer.judge is not None)
         say(
             f"serving version {snapshot.version}: {len(gallery.table)} images of "
-            f"{len(snapshot.landmark_ids)} landmarks, loaded in {seconds:.1f} s"
+            f"{snapshot.num_landmarks} landmarks, loaded in {seconds:.1f} s"
         )
 
     def _renewed(self, outcome: str, seconds: float) -> None:

@@ -3,7 +3,7 @@
 A snapshot does not change. When the gallery does, another takes its place, and requests that are
 under way finish on theirs.
 
-Legend of shapes: N rows, L landmarks.
+Legend of shapes: L landmarks.
 """
 
 from __future__ import annotations
@@ -13,21 +13,19 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from cairn.columns import coded
-from cairn.domain import Float32, Int64, Landmark
+from cairn.domain import Float32, Landmark
 from cairn.gallery import Gallery
+from cairn.gallery.following import Followed
 from cairn.recognize import Recognizer
 from cairn.rerank import Pipeline
 from cairn.rerank.nonlandmark import Penalty
 from cairn.runtime import Runtime
+from cairn.serve.lookups import Lookups
 from cairn.serve.photographs import pixels_to_match, preparer
 from cairn.serve.settings import ServeSettings
-
-_AT_ONCE = 4096  # rows between two moments at which other threads may run
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,23 +37,13 @@ class Snapshot:
         without_penalty: Answers as if it had none, by a recipe without its stage ``penalty``; the
             same one where no penalty comes off.
         prepare: Makes network input of a file's bytes.
-        rows: Row by image id.
-        landmark_ids: (L,) ids in the order of their names.
-        landmark_texts: (L,) what a search looks at.
-        counts: (L,) images of each.
-        places: Number of a landmark in ``landmark_ids`` by its id.
+        lookups: Finds images and landmarks.
     """
 
     recognizer: Recognizer
     without_penalty: Recognizer
     prepare: Callable[[bytes], Float32]
-    rows: dict[str, int]
-    landmark_ids: pa.Array
-    landmark_texts: pa.Array
-    counts: Int64
-    places: dict[str, int]
-    _order: Int64 = field(repr=False)
-    _starts: Int64 = field(repr=False)
+    lookups: Lookups = field(repr=False)
 
     @classmethod
     def of(
@@ -64,6 +52,9 @@ class Snapshot:
         runtime: Runtime,
         settings: ServeSettings,
         stages: Pipeline | None = None,
+        *,
+        before: Snapshot | None = None,
+        followed: Followed | None = None,
     ) -> Snapshot:
         """Return a gallery ready to answer.
 
@@ -72,6 +63,8 @@ class Snapshot:
             runtime: Its model, or what stands in for that.
             settings: Of the server.
             stages: What answers in place of the nearest image.
+            before: The snapshot of an earlier version, of which what is the same is taken over.
+            followed: What the gallery has of that version.
 
         Raises:
             CairnError: The model is another than the gallery's, an index that is wanted is
@@ -80,33 +73,9 @@ class Snapshot:
         recognizer, plain = _recognizers(gallery, runtime, settings.search, stages)
         limits = settings.limits
         prepare = preparer(runtime, max_pixels=limits.pixels, max_scans=limits.scans)
-        rows: dict[str, int] = {}
-        ids = gallery.table.image_ids
-        for start in range(0, len(ids), _AT_ONCE):
-            part = ids[start : start + _AT_ONCE]
-            rows.update(zip(part, range(start, start + len(part)), strict=True))
-        codes, found = coded(pa.chunked_array([pa.array(gallery.table.landmark_ids, pa.string())]))
-        names = [gallery.landmark(one).name for one in found.to_pylist()]
-        texts = pc.binary_join_element_wise(pa.array(names, pa.string()), found, " ")
-        by_name = pc.sort_indices(pc.utf8_lower(texts)).to_numpy().astype(np.int64)
-        rank = np.empty_like(by_name)
-        rank[by_name] = np.arange(len(by_name))
-        ranked = rank[codes]
-        order = np.argsort(ranked, kind="stable")
-        starts = np.searchsorted(ranked[order], np.arange(len(by_name) + 1))
-        landmark_ids = found.take(pa.array(by_name))
-        return cls(
-            recognizer,
-            plain,
-            prepare,
-            rows,
-            landmark_ids,
-            texts.take(pa.array(by_name)),
-            np.diff(starts),
-            {one: place for place, one in enumerate(landmark_ids.to_pylist())},
-            order,
-            starts,
-        )
+        if before is None or followed is None:
+            return cls(recognizer, plain, prepare, Lookups.of(gallery))
+        return cls(recognizer, plain, prepare, before.lookups.following(followed))
 
     @property
     def takes_penalty(self) -> bool:
@@ -145,18 +114,28 @@ class Snapshot:
         """Return what is known of a landmark of the gallery."""
         return self.gallery.landmark(landmark_id)
 
+    @property
+    def num_landmarks(self) -> int:
+        """L."""
+        return len(self.lookups.landmark_ids)
+
+    def row(self, image_id: str) -> int | None:
+        """Return the row of an image; None where it is not there."""
+        return self.lookups.row(image_id)
+
+    def has_landmark(self, landmark_id: str) -> bool:
+        """Return whether the gallery has images of a landmark."""
+        return self.lookups.place(landmark_id) is not None
+
     def num_images(self, landmark_id: str) -> int:
         """Return how many images a landmark has; 0 for one that is not there."""
-        place = self.places.get(landmark_id)
-        return 0 if place is None else int(self.counts[place])
+        place = self.lookups.place(landmark_id)
+        return 0 if place is None else int(self.lookups.counts_L[place])
 
     def rows_of(self, landmark_id: str, *, offset: int = 0, limit: int | None = None) -> list[int]:
-        """Return rows of a landmark's images, in the gallery's order."""
-        place = self.places[landmark_id]
-        start, end = int(self._starts[place]), int(self._starts[place + 1])
-        part = slice(start + offset, end if limit is None else min(end, start + offset + limit))
-        rows: list[int] = self._order[part].tolist()
-        return rows
+        """Return rows of a landmark's images, in order; none where it is not there."""
+        place = self.lookups.place(landmark_id)
+        return [] if place is None else self.lookups.rows_of(place, offset=offset, limit=limit)
 
     def find_landmarks(self, search: str, *, offset: int, limit: int) -> tuple[list[str], int]:
         """Return ids of landmarks whose name or id contains a text, by name, and how many do.
@@ -166,9 +145,9 @@ class Snapshot:
             offset: How many to pass over.
             limit: How many to return at most.
         """
-        found: Any = self.landmark_ids
+        found: Any = self.lookups.landmark_ids
         if search:
-            is_hit = pc.match_substring(self.landmark_texts, search, ignore_case=True)
+            is_hit = pc.match_substring(self.lookups.texts, search, ignore_case=True)
             found = found.filter(is_hit)
         ids: list[str] = found.slice(offset, limit).to_pylist()
         return ids, len(found)

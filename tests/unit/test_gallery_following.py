@@ -1,8 +1,7 @@
-"""Versions that only add are read in their new part; all others are loaded anew."""
+"""Later versions are read in what is new; what is better loaded anew is told."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -10,15 +9,17 @@ import pyarrow as pa
 import pytest
 
 from cairn.errors import CairnError
-from cairn.gallery import Gallery, merge_landmarks, remove_images, rollback
+from cairn.gallery import Gallery, remove_images, rollback
 from cairn.gallery.add import add_table
-from cairn.gallery.appending import Follower
+from cairn.gallery.differences import sources
+from cairn.gallery.following import Follower
 from cairn.gallery.versions import Version
 from cairn.labels import Labels
 from cairn.manifest import Manifest
 from cairn.search.packed import Packed
 from cairn.searchers import ExactSearcher
 from cairn.tables import EmbeddingTable
+from measuring.followed import assert_equal
 from measuring.small_gallery import make_gallery
 
 
@@ -39,22 +40,6 @@ def add(place: Path, seed: int, *, landmark: str = "landmark0", author: str | No
     add_table(place, made, Labels.of(pa.table(known)), origin="a test")
 
 
-def assert_equal(one: Gallery, other: Gallery) -> None:
-    assert one.table.image_ids == other.table.image_ids
-    assert one.table.landmark_ids == other.table.landmark_ids
-    assert one.table.paths == other.table.paths
-    np.testing.assert_array_equal(one.table.vectors, other.table.vectors)
-    assert (one.version, one.content_key) == (other.version, other.content_key)
-    assert dict(one.landmark_names) == dict(other.landmark_names)
-    assert dict(one.landmarks) == dict(other.landmarks)
-    assert one.penalty is not None
-    assert other.penalty is not None
-    np.testing.assert_array_equal(one.penalty.penalty, other.penalty.penalty)
-    assert one.penalty_path == other.penalty_path
-    rows = range(len(one.table))
-    assert [one.about(row) for row in rows] == [other.about(row) for row in rows]
-
-
 def test_appended_rows_give_what_loading_gives(place: Path) -> None:
     follower, first = Follower(), Gallery.load(place)
     held, kept = first, first.table.vectors.copy()
@@ -62,38 +47,42 @@ def test_appended_rows_give_what_loading_gives(place: Path) -> None:
         add(place, seed, landmark=landmark, author=author)
         found = follower.follow(held, Version.open(held.place))
         assert found is not None
-        assert_equal(found, Gallery.load(place))
+        assert_equal(found.gallery, Gallery.load(place))
         if held is not first:  # in the memory of the one before
-            assert np.shares_memory(found.table.vectors, held.table.vectors)
-        held = found
+            assert np.shares_memory(found.gallery.table.vectors, held.table.vectors)
+        held = found.gallery
     np.testing.assert_array_equal(first.table.vectors, kept)
-    # Two that follow the same one do not write over each other.
+    # Two that follow the same one do not write over each other; one that is asked for again is it.
     before = Gallery.load(place)
     add(place, 4)
     one = follower.follow(held, Version.open(held.place))
     assert one is not None
-    rows = one.table.vectors.copy()
+    assert follower.follow(held, Version.open(held.place)) is one
+    rows = one.gallery.table.vectors.copy()
+    add(place, 5)
     other = follower.follow(held, Version.open(held.place))
     assert other is not None
-    np.testing.assert_array_equal(one.table.vectors, rows)
-    assert not np.shares_memory(one.table.vectors, other.table.vectors)
+    assert_equal(other.gallery, Gallery.load(place))
+    np.testing.assert_array_equal(one.gallery.table.vectors, rows)
+    assert not np.shares_memory(one.gallery.table.vectors, other.gallery.table.vectors)
     np.testing.assert_array_equal(held.table.vectors, before.table.vectors)
 
 
-def test_other_changes_are_loaded_anew(place: Path) -> None:
-    follower = Follower()
-    changes: tuple[Callable[[], object], ...] = (
-        lambda: merge_landmarks(place, "landmark1", into="landmark2"),
-        lambda: remove_images(place, landmark_ids=["landmark3"]),
-        lambda: rollback(place, 2),
-    )
-    for change in changes:
-        held = Gallery.load(place)
-        assert follower.follow(held, Version.open(held.place)) is None, "nothing new"
-        change()
-        assert follower.follow(held, Version.open(held.place)) is None
+def test_what_is_better_loaded_is_not_followed(place: Path) -> None:
+    follower, held = Follower(), Gallery.load(place)
+    same = follower.follow(held, Version.open(held.place))
+    assert same is not None
+    assert same.gallery is held
+    landmarks = sorted(set(held.table.landmark_ids))
+    remove_images(place, landmark_ids=landmarks[1:])
+    few = Gallery.load(place)
+    rollback(place, held.version)
+    assert follower.follow(few, Version.open(held.place)) is None, "most rows are new"
+    assert sources(np.array([1, 2, 3], np.uint64), np.array([2, 1, 3], np.uint64)) is None
+    table = held.table
+    columns = (table.image_ids, table.landmark_ids, table.paths, table.vectors)
     with pytest.raises(CairnError, match="different"):
-        held.table.followed_by(held.table, np.concatenate([held.table.vectors] * 2))
+        table.changed(*columns, new=["other"])
 
 
 def test_a_packed_gallery_answers_as_an_unpacked_one(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -112,18 +101,31 @@ def test_a_packed_gallery_answers_as_an_unpacked_one(monkeypatch: pytest.MonkeyP
     queries = buffer[::11] + np.float32(0.01)
     first = ExactSearcher(buffer[:250], offsets=offsets[:250])
     first.keep_packed()
-    second = ExactSearcher(buffer, offsets=offsets)
-    second.keep_packed(first)
-    packed = second._packed
-    assert isinstance(packed, Packed)
-    assert (packed.num_taken_over, len(packed.panels)) == (3, 5)
-    for searcher, num in ((first, 250), (second, 300)):
+    more = ExactSearcher(buffer, offsets=offsets)
+    grown = np.concatenate([np.arange(250), np.full(50, -1)])
+    more.keep_packed(first, grown)
+    other = ExactSearcher(buffer, offsets=offsets * 2)
+    other.keep_packed(more)
+    plain = ExactSearcher(buffer)
+    plain.keep_packed(more)
+    kept = np.delete(np.arange(300), [70, 71, 299])
+    kept = np.insert(kept, 200, -1)  # as a rollback brings a row back
+    rows = np.where(kept[:, None] >= 0, buffer[kept], buffer[0] * np.float32(-1))
+    fewer = ExactSearcher(rows, offsets=offsets[kept] * 3)
+    fewer.keep_packed(more, kept)
+    anew = ExactSearcher(buffer[:250].copy())
+    anew.keep_packed(first)
+    for searcher, taken_over in (
+        *((first, 0), (more, 4), (other, 5), (plain, 5), (fewer, 2), (anew, 0)),
+    ):
+        packed = searcher._packed
+        assert isinstance(packed, Packed)
+        assert packed.num_taken_over == taken_over
         for k in (1, 7, 310):
-            wanted = search(queries, buffer[:num], k, offsets=offsets[:num])
+            wanted = search(queries, searcher.vectors, k, offsets=searcher.offsets)
             found = searcher.search(queries, k)
             np.testing.assert_array_equal(found.indices, wanted.indices)
             np.testing.assert_array_equal(found.similarities, wanted.similarities)
-    moved = ExactSearcher(buffer, offsets=offsets * 2)
-    moved.keep_packed(second)
-    assert moved._packed is not None
-    assert moved._packed.num_taken_over == 0
+    assert other._packed is not None
+    assert more._packed is not None
+    assert other._packed.panels[0].codes is more._packed.panels[0].codes
