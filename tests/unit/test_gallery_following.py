@@ -92,7 +92,7 @@ def test_a_packed_gallery_answers_as_an_unpacked_one(monkeypatch: pytest.MonkeyP
     if not HAS_TILES:
         pytest.skip("this processor has no instructions for tiles")
     monkeypatch.setattr("cairn.search.quickest.quickest_way", lambda: "tiles")
-    monkeypatch.setattr("cairn.search.packed.SMALL", 100)
+    monkeypatch.setattr("cairn.search.packed._LEAST", 100)
     monkeypatch.setattr(by_tiles, "slab_rows", lambda dimension: 64)
     random = np.random.default_rng(0)
     buffer = random.standard_normal((300, 24)).astype(np.float32)

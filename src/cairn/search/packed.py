@@ -16,10 +16,11 @@ import numpy as np
 from cairn.domain import Float32, Int64
 from cairn.search.candidates import Slab
 from cairn.search.compiled import FLOAT32
-from cairn.search.exact import SMALL
 from cairn.search.packing import Panels, grown, with_added
 from cairn.search.rows import require_vectors
 from cairn.search.topk import TopK, merge
+
+_LEAST = 1 << 18  # numbers: below it compiled loops repay their loading in no service
 
 
 class Packed:
@@ -77,8 +78,8 @@ class Packed:
 
     @staticmethod
     def suits(gallery_GD: Float32) -> bool:
-        """Return whether searches of this gallery would pack it at all."""
-        if gallery_GD.dtype != np.float32 or gallery_GD.size <= SMALL:
+        """Return whether many searches of this gallery are quicker where it is packed."""
+        if gallery_GD.dtype != np.float32 or gallery_GD.size <= _LEAST:
             return False
         from cairn.search.quickest import quickest_way
         from cairn.search.tiles import MOST_DIMENSIONS
