@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from cairn.approximate import ApproximateSearcher
 from cairn.domain import Float32
 from cairn.errors import CairnError
-from cairn.index_kinds import CARD_NAME, INDEX_NAME, KINDS, Hnsw
+from cairn.index_kinds import CARD_NAME, INDEX_NAME, KINDS, Hnsw, StaleIndex
 from cairn.recall import Recall
 from cairn.runs import atomic_folder, read_json, write_json
 
@@ -96,7 +96,8 @@ def load_index(
         mend: The command that makes the index anew, for the errors.
 
     Raises:
-        CairnError: There is no index, it is damaged, or it is stale.
+        StaleIndex: It was built for others.
+        CairnError: There is no index, or it is damaged.
     """
     import faiss
 
@@ -107,7 +108,7 @@ def load_index(
         ("penalties", card["offsets"], offsets),
     ):
         if was != (None if values is None else digest(values)):
-            raise CairnError(
+            raise StaleIndex(
                 f"this index is STALE: it was built for other {name} than these",
                 where=folder,
                 todo=f"make it anew with `{mend}`, or search exactly",

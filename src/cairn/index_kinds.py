@@ -15,6 +15,11 @@ from cairn.errors import CairnError
 INDEX_NAME, CARD_NAME = "index.faiss", "index.json"
 """The files of an index folder (:mod:`cairn.index_folder`)."""
 
+
+class StaleIndex(CairnError):  # noqa: N818 (a state of it, which some can live with)
+    """An index of a gallery that has changed since."""
+
+
 ROWS_PER_LIST = 39
 """Rows that FAISS wants for each list it is to learn."""
 

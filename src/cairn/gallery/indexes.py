@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from cairn.errors import CairnError, nearest
 from cairn.gallery.gallery import Gallery
-from cairn.index_kinds import CARD_NAME, INDEX_NAME
+from cairn.index_kinds import CARD_NAME, INDEX_NAME, StaleIndex
 from cairn.searchers import ExactSearcher, Searcher
 from cairn.tables import EmbeddingTable, require_same_model
 
@@ -36,7 +36,8 @@ def searcher_of(gallery: Gallery, search: str = "exact", *, use_penalty: bool = 
         use_penalty: Take the gallery's penalty off, where it has one.
 
     Raises:
-        CairnError: ``search`` is unknown; or an index is wanted and is missing, stale or damaged.
+        StaleIndex: An index is wanted, and the one there is was made before the gallery changed.
+        CairnError: ``search`` is unknown; or an index is wanted and is missing or damaged.
     """
     if search not in SEARCHES:
         raise CairnError(f"unknown search {search!r}", todo=nearest(search, SEARCHES))
@@ -108,19 +109,20 @@ def _stored(gallery: Gallery) -> Iterator[Path]:
     """Yield a local folder with the gallery's index.
 
     Raises:
-        CairnError: It has none, or one for other contents only.
+        StaleIndex: It has one for other contents only.
+        CairnError: It has none.
     """
     place, name = gallery.place, _name(gallery)
     if not place.has(f"{name}/{CARD_NAME}"):
-        is_stale = bool(place.items("indexes"))
-        raise CairnError(
-            "the index of this gallery is STALE: images have come, gone or changed since"
-            if is_stale
-            else "this gallery has no index for approximate search",
-            where=gallery.location,
-            todo=f"make one with `{_mend(gallery)}`; where that finds exact search quicker, "
-            "search exactly",
+        todo = (
+            f"make one with `{_mend(gallery)}`; where that finds exact search quicker, "
+            "search exactly"
         )
+        if place.items("indexes"):
+            told = "the index of this gallery is STALE: images have come, gone or changed since"
+            raise StaleIndex(told, where=gallery.location, todo=todo)
+        told = "this gallery has no index for approximate search"
+        raise CairnError(told, where=gallery.location, todo=todo)
     if not place.remote:
         yield gallery.folder / name
         return

@@ -94,7 +94,7 @@ async def gallery(request: Request) -> GalleryOut:
         model=found.table.fingerprint,
         dimension=found.table.dimension,
         runs_on=snapshot.recognizer.runtime.description,
-        search=server.settings.search,
+        search=snapshot.search,
         stages=snapshot.stage_names,
         has_penalty=found.penalty is not None,
         calibration=calibration,

@@ -19,10 +19,13 @@ from numpy.typing import NDArray
 from cairn.domain import Float32, Landmark
 from cairn.gallery import Gallery
 from cairn.gallery.following import Followed
+from cairn.index_kinds import StaleIndex
+from cairn.progress import say
 from cairn.recognize import Recognizer
 from cairn.rerank import Pipeline
 from cairn.rerank.nonlandmark import Penalty
 from cairn.runtime import Runtime
+from cairn.searchers import ExactSearcher
 from cairn.serve.lookups import Lookups
 from cairn.serve.photographs import pixels_to_match, preparer
 from cairn.serve.settings import ServeSettings
@@ -68,9 +71,13 @@ class Snapshot:
 
         Raises:
             CairnError: The model is another than the gallery's, an index that is wanted is
-                missing or stale, or a stage lacks something or needs the whole batch.
+                missing or damaged, or a stage lacks something or needs the whole batch.
         """
-        recognizer, plain = _recognizers(gallery, runtime, settings.search, stages)
+        try:
+            recognizer, plain = _recognizers(gallery, runtime, settings.search, stages)
+        except StaleIndex as stale:  # a change is to be seen, if at the price of a slower search
+            say(f"{stale.what}; searched exactly until `cairn gallery tune` has run again")
+            recognizer, plain = _recognizers(gallery, runtime, "exact", stages)
         limits = settings.limits
         prepare = preparer(runtime, max_pixels=limits.pixels, max_scans=limits.scans)
         if before is None or followed is None:
@@ -81,6 +88,11 @@ class Snapshot:
     def takes_penalty(self) -> bool:
         """Whether the gallery has a penalty, and it comes off where nothing else is asked."""
         return self.recognizer.ways.use_penalty and self.gallery.penalty is not None
+
+    @property
+    def search(self) -> str:
+        """How it is searched: exactly too where the index that is wanted is stale."""
+        return "exact" if isinstance(self.recognizer.searcher, ExactSearcher) else "approximate"
 
     @property
     def stage_names(self) -> list[str]:
