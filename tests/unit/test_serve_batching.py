@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+import weakref
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -190,3 +191,19 @@ def test_a_batch_waits_for_what_is_being_prepared_but_not_for_nothing() -> None:
     assert alone.result(30) == 9, "one that comes alone was held up"
     assert network.batches == [[1, 2], [3]]
     made.close(60)
+
+
+class Version:
+    """What a group may be: a version of a gallery, say."""
+
+
+def test_a_batcher_that_waits_holds_no_group() -> None:
+    group, end = Version(), time.monotonic() + 60
+    with batcher(Network()) as made:
+        (future,) = made.submit([3], group=group, deadline=FAR)
+        assert future.result(60) == 9
+        left = weakref.ref(group)
+        del group, future
+        while left() is not None:
+            assert time.monotonic() < end
+            threading.Event().wait(0.01)

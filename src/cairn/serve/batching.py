@@ -179,23 +179,27 @@ class Batcher(Generic[In, Ready, Out]):
             batch = self._next()
             if batch is None:
                 return
-            wanted = [task for task in batch if task.is_wanted]
-            start = time.monotonic()
-            if wanted:
-                self._answer(wanted)
-            run_s = time.monotonic() - start
-            with self._changed:
-                self._num_on_way -= len(batch)
-                waiting = self._num_on_way
-                self._changed.notify_all()
-            for task in batch:
-                if not task.future.done():
-                    _fail(task, TimeoutError())
-            if wanted:
-                each = run_s / len(wanted)
-                self._seconds_each += _RATE_WEIGHT * (each - self._seconds_each)
-                if self._on_batch is not None:
-                    self._on_batch(BatchReport(len(wanted), run_s, waiting))
+            self._finish(batch)
+            del batch  # while it waits, it holds nothing that tasks do, such as a gallery
+
+    def _finish(self, batch: list[Task[In, Ready, Out]]) -> None:
+        wanted = [task for task in batch if task.is_wanted]
+        start = time.monotonic()
+        if wanted:
+            self._answer(wanted)
+        run_s = time.monotonic() - start
+        with self._changed:
+            self._num_on_way -= len(batch)
+            waiting = self._num_on_way
+            self._changed.notify_all()
+        for task in batch:
+            if not task.future.done():
+                _fail(task, TimeoutError())
+        if wanted:
+            each = run_s / len(wanted)
+            self._seconds_each += _RATE_WEIGHT * (each - self._seconds_each)
+            if self._on_batch is not None:
+                self._on_batch(BatchReport(len(wanted), run_s, waiting))
 
     def _answer(self, tasks: Sequence[Task[In, Ready, Out]]) -> None:
         try:
