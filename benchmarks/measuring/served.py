@@ -122,6 +122,11 @@ def client(served: Served, *, timeout_s: float = 120) -> Iterator[Client]:
         made.close()
 
 
+def buffered() -> dict[str, str]:
+    """Return the environment in which Python keeps what is printed into a pipe, as it does."""
+    return {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+
+
 def start(
     gallery: Path, *, config: str = "", options: Sequence[str] = (), log: Path | None = None
 ) -> Served:
@@ -144,6 +149,7 @@ def start(
                 stdout=subprocess.PIPE,
                 stderr=target,
                 text=True,
+                env=buffered(),
             )
         finally:
             if log is not None:

@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 
 from cairn.cli.app import app
 from cairn.errors import CairnError
-from measuring.served import FORM_TYPE, Served, client, form, start
+from measuring.served import FORM_TYPE, Served, buffered, client, form, start
 from measuring.small_gallery import jpeg, make_gallery, noise
 
 OPTIONS = ["--backend", "torch", "--device", "cpu"]
@@ -131,7 +131,11 @@ def test_a_gallery_that_cannot_be_loaded_ends_the_server(tmp_path: Path, gallery
 def test_ready_is_told_in_json(gallery: Path) -> None:
     words = [sys.executable, "-m", "cairn", "serve", str(gallery), "--port", "0", "--json"]
     process = subprocess.Popen(
-        [*words, *OPTIONS], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        [*words, *OPTIONS],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        env=buffered(),
     )
     assert process.stdout is not None
     value = json.loads(process.stdout.readline())

@@ -29,7 +29,7 @@ def _group() -> None:
     """Make a gallery to recognize against, change it, go back."""
 
 
-@app.command("build")
+@app.command("build", short_help="Make a gallery, with its model, of embeddings.")
 def build(
     embeddings: Annotated[Path, typer.Argument(help="A folder that `cairn embed` wrote.")],
     model: Annotated[Path, typer.Argument(help="The model folder that made it.")],

@@ -13,8 +13,9 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on std
 
 
 def emit(value: dict[str, Any], text: str, *, as_json: bool) -> None:
-    """Print ``value`` as one JSON line, or ``text`` for a person."""
-    print(json.dumps(value, ensure_ascii=False, default=str) if as_json else text)
+    """Print ``value`` as one JSON line, or ``text`` for a person, at once."""
+    shown = json.dumps(value, ensure_ascii=False, default=str) if as_json else text
+    print(shown, flush=True)  # a server says that it is ready, and goes on
 
 
 @contextmanager

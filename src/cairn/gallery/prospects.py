@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
@@ -18,8 +19,10 @@ from numpy.typing import NDArray
 from cairn.domain import Float32
 from cairn.gallery.rows import checksums
 from cairn.gallery.versions import Version
-from cairn.search import Array
 from cairn.tables import EmbeddingTable
+
+if TYPE_CHECKING:  # it loads PyTorch
+    from cairn.search import Array
 
 
 @dataclass(frozen=True, eq=False)
