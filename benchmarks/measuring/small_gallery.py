@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import numpy as np
@@ -70,6 +72,14 @@ def serving(
     )
     with TestClient(create_app(server), base_url="http://localhost") as client:
         yield client
+
+
+def until(is_so: Callable[[], bool]) -> None:
+    """Wait for something that another thread brings about."""
+    end = time.monotonic() + 60
+    while not is_so():
+        assert time.monotonic() < end
+        Event().wait(0.02)
 
 
 def noise(root: Path, *, landmarks: int = 6, images: int = 5, bank: int = 12) -> Manifest:

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
 from pathlib import Path
-from threading import Event
 from typing import Any
 
 import numpy as np
@@ -21,7 +18,7 @@ from cairn.index_folder import save_index
 from cairn.index_kinds import Hnsw
 from cairn.model import build
 from cairn.tables import EmbeddingTable
-from measuring.small_gallery import CONFIG, jpeg, serving
+from measuring.small_gallery import CONFIG, jpeg, serving, until
 
 WISHES: dict[str, Any] = {"search": "approximate", "gallery": {"watch_s": 0.05}}
 
@@ -51,13 +48,6 @@ def place(tmp_path: Path) -> Path:
 def about(client: TestClient) -> tuple[str, int, str]:
     found = client.get("/v1/gallery").json()
     return found["search"], found["version"], found["trouble"]
-
-
-def until(is_so: Callable[[], bool]) -> None:
-    end = time.monotonic() + 60
-    while not is_so():
-        assert time.monotonic() < end
-        Event().wait(0.02)
 
 
 def test_a_change_is_served_exactly_until_there_is_an_index_of_it(

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import shutil
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ from cairn.gallery.place import Place
 from cairn.manifest import Manifest
 from cairn.serve.auth import Token
 from cairn.serve.checkup import action_of
-from measuring.small_gallery import jpeg, make_gallery, serving
+from measuring.small_gallery import jpeg, make_gallery, serving, until
 
 
 @pytest.fixture(scope="module")
@@ -35,14 +34,6 @@ def gallery(original: Path, tmp_path: Path) -> Path:
 def client(gallery: Path) -> Iterator[TestClient]:
     with serving(gallery, gallery={"watch_s": 0.05}) as made:
         yield made
-
-
-def until(is_so: Callable[[], bool]) -> None:
-    """Wait for something that another thread brings about."""
-    end = time.monotonic() + 60
-    while not is_so():
-        assert time.monotonic() < end
-        threading.Event().wait(0.02)
 
 
 def send(client: TestClient, landmark: str, *seeds: int, **fields: str) -> Any:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import shutil
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -30,7 +29,7 @@ from cairn.serve.renewing import Renewing
 from cairn.stacks import Stack
 from cairn.submission import solution_of
 from cairn.tables import EmbeddingTable
-from measuring.small_gallery import jpeg, make_gallery, serving
+from measuring.small_gallery import jpeg, make_gallery, serving, until
 
 
 @pytest.fixture(scope="module")
@@ -64,14 +63,6 @@ def gallery(original: Path, tmp_path: Path) -> Path:
 def client(gallery: Path) -> Iterator[TestClient]:
     with serving(gallery, gallery={"watch_s": 0.05}) as made:
         yield made
-
-
-def until(is_so: Callable[[], bool]) -> None:
-    """Wait for something that another thread brings about."""
-    end = time.monotonic() + 60
-    while not is_so():
-        assert time.monotonic() < end
-        threading.Event().wait(0.02)
 
 
 def about(client: TestClient) -> Any:
