@@ -59,8 +59,7 @@ HEAD = b"POST /v1/recognize HTTP/1.1\r\nHost: localhost\r\n"
 def test_connections_that_mean_no_good_are_ended(server: Served) -> None:
     assert talk(server, b"GARBAGE\r\n\r\n").startswith(b"HTTP/1.1 400")
     for too_much in (b"X: " + b"y" * 100_000, b"".join(b"X%d: y\r\n" % n for n in range(9000))):
-        answer = talk(server, HEAD + too_much)
-        assert not answer or answer.startswith(b"HTTP/1.1 400"), answer
+        assert talk(server, HEAD + too_much) == b""
     assert talk(server, HEAD) == b"", "headers that never end"
     assert talk(server) == b"", "a connection that says nothing"
     slow = talk(server, HEAD + b"Content-Type: image/jpeg\r\nContent-Length: 9\r\n\r\nab")

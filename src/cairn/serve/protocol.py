@@ -1,7 +1,7 @@
-"""uvicorn's protocols, with an end to headers that are slow or large.
+"""uvicorn's protocol by httptools, with an end to headers that are slow or large.
 
-uvicorn bounds how long a connection may idle, and h11 how large headers may be; neither bounds how
-slowly they come, and httptools takes them at any size.
+uvicorn bounds how long a connection may idle; httptools takes headers at any size and speed. It
+refuses requests that say their length twice, which h11 answers.
 """
 
 from __future__ import annotations
@@ -9,11 +9,11 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from uvicorn.protocols.http.auto import AutoHTTPProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 
 def bounded_protocol(max_bytes: int, max_s: float) -> Any:
-    """Return the protocol that uvicorn would choose, which closes such connections.
+    """Return the protocol, which closes such connections.
 
     Args:
         max_bytes: Of the headers of one request.
@@ -21,7 +21,7 @@ def bounded_protocol(max_bytes: int, max_s: float) -> Any:
             headers that come next.
     """
 
-    class Bounded(AutoHTTPProtocol):  # type: ignore[misc, valid-type]
+    class Bounded(HttpToolsProtocol):
         _timer: asyncio.TimerHandle | None = None
         _is_in_headers = False
         _num_bytes = 0
@@ -34,11 +34,11 @@ def bounded_protocol(max_bytes: int, max_s: float) -> Any:
             self._wait_no_more()
             super().connection_lost(exc)
 
-        def on_message_begin(self) -> None:  # called by httptools alone
+        def on_message_begin(self) -> None:
             self._is_in_headers, self._num_bytes = True, 0
             super().on_message_begin()
 
-        def on_headers_complete(self) -> None:  # likewise
+        def on_headers_complete(self) -> None:
             self._is_in_headers = False
             super().on_headers_complete()
 

@@ -71,7 +71,6 @@ def serve(server: Server, listening: socket.socket, *, on_ready: Callable[[], No
         server_header=False,
         proxy_headers=False,
         limit_concurrency=limits.connections,
-        h11_max_incomplete_event_size=limits.header_kib << 10,
         timeout_graceful_shutdown=round(server.settings.shutdown_s),
     )
     running = _Uvicorn(config)
