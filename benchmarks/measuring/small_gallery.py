@@ -40,10 +40,16 @@ CONFIG = ModelConfig(
 )
 
 
+def make_model(folder: Path) -> Path:
+    """Write an untrained model."""
+    torch.manual_seed(4)
+    save_model(folder, build(CONFIG), CONFIG)
+    return folder
+
+
 def make_gallery(root: Path, pictures: Manifest, *, bank: bool = True) -> Path:
     """Write a gallery of the pictures with an untrained model, and with a penalty."""
-    torch.manual_seed(4)
-    save_model(root / "model", build(CONFIG), CONFIG)
+    make_model(root / "model")
     embed(root / "model", pictures.select("train"), root / "e", backend="torch")
     Gallery.build(
         root / "e",

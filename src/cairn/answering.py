@@ -24,7 +24,7 @@ from cairn.judge import Judge
 from cairn.progress import track
 from cairn.rerank import Votes
 from cairn.rerank.voting import landmarks_of
-from cairn.searchers import Searcher
+from cairn.searchers import ExactSearcher, Searcher
 from cairn.stacks import Stack, Stages
 
 if TYPE_CHECKING:
@@ -87,6 +87,11 @@ class Answering:
                 gallery, use_penalty=stack.uses_penalty, search=search, stages=stack.basis
             )
         return cls(gallery, stack.parts.searcher, judge, stack.uses_penalty, stack)
+
+    @property
+    def search(self) -> str:
+        """``exact`` or ``approximate``."""
+        return "exact" if isinstance(self.searcher, ExactSearcher) else "approximate"
 
     @property
     def looks_at_photographs(self) -> bool:

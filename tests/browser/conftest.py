@@ -15,18 +15,15 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-import torch
 import uvicorn
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
-from cairn.checkpoint import save_model
 from cairn.embed import embed
 from cairn.gallery import Gallery, keep_penalty
 from cairn.gallery.calibrating import calibrate_gallery
 from cairn.gallery.calibrations import keep_calibration
 from cairn.labels import Labels
 from cairn.manifest import Manifest
-from cairn.model import build
 from cairn.serve.app import create_app
 from cairn.serve.auth import Token
 from cairn.serve.run import bind
@@ -34,7 +31,7 @@ from cairn.serve.server import Server
 from cairn.serve.settings import ServeSettings
 from cairn.submission import solution_of
 from cairn.tables import EmbeddingTable
-from measuring.small_gallery import CONFIG
+from measuring.small_gallery import make_model
 
 CHROMIUM = shutil.which("chromium")
 ARGUMENTS = [
@@ -66,8 +63,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def made(tmp_path_factory: pytest.TempPathFactory, pictures: Manifest) -> Path:
     """A gallery with names, credits, a place, a penalty and a fresh calibration."""
     root = tmp_path_factory.mktemp("browser")
-    torch.manual_seed(4)
-    save_model(root / "model", build(CONFIG), CONFIG)
+    make_model(root / "model")
     for role in ("train", "nonlandmark", "query"):
         embed(root / "model", pictures.select(role), root / role, backend="torch", device="cpu")
     table = EmbeddingTable.read(root / "train")

@@ -9,11 +9,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 
 from cairn.calibration import Calibration
-from cairn.checkpoint import model_fingerprint, save_model
-from cairn.config import ModelConfig, Preprocess
+from cairn.checkpoint import model_fingerprint
 from cairn.domain import Float32
 from cairn.errors import CairnError
 from cairn.gallery import Gallery, add_table, compact, keep_penalty, remove_images, rollback
@@ -29,29 +27,20 @@ from cairn.gallery.kept_validation import (
 )
 from cairn.gallery.place import Place
 from cairn.labels import Labels
-from cairn.model import build
 from cairn.progress import listening
 from cairn.renewal import recalibrate, renew, stack_of
 from cairn.rerank import compose
 from cairn.stacks import Stack
 from cairn.tables import EmbeddingTable
+from measuring.small_gallery import make_model
 
-CONFIG = ModelConfig(
-    backbone="resnext_small",
-    backbone_args={"layers": (1, 1, 1, 1)},
-    dimension=16,
-    preprocess=Preprocess(image_size=32),
-)
 NUM, RATE = 24, 0.05
 STAGES: list[dict[str, Any]] = [{"stage": "penalty"}, {"stage": "sum-votes", "num_hits": 3}]
 
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    torch.manual_seed(0)
-    folder = tmp_path_factory.mktemp("model") / "m"
-    save_model(folder, build(CONFIG), CONFIG)
-    return folder
+    return make_model(tmp_path_factory.mktemp("model") / "m")
 
 
 def unit(rows: np.ndarray) -> Float32:

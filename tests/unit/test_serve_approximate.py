@@ -7,18 +7,16 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from starlette.testclient import TestClient
 
 from cairn.approximate import ApproximateSearcher
-from cairn.checkpoint import model_fingerprint, save_model
+from cairn.checkpoint import model_fingerprint
 from cairn.errors import CairnError
 from cairn.gallery import Gallery
 from cairn.index_folder import save_index
 from cairn.index_kinds import Hnsw
-from cairn.model import build
 from cairn.tables import EmbeddingTable
-from measuring.small_gallery import CONFIG, jpeg, serving, until
+from measuring.small_gallery import CONFIG, jpeg, make_model, serving, until
 
 WISHES: dict[str, Any] = {"search": "approximate", "gallery": {"watch_s": 0.05}}
 
@@ -33,15 +31,14 @@ def keep(place: Path) -> None:
 @pytest.fixture
 def place(tmp_path: Path) -> Path:
     """A gallery of 1,200 images, enough for an index."""
-    torch.manual_seed(4)
-    save_model(tmp_path / "model", build(CONFIG), CONFIG)
+    model = make_model(tmp_path / "model")
     vectors = np.random.default_rng(0).standard_normal((1200, CONFIG.dimension), dtype=np.float32)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     ids = [f"g{row}" for row in range(1200)]
     landmarks = [f"l{row // 10}" for row in range(1200)]
-    table = EmbeddingTable(ids, landmarks, ids, vectors, model_fingerprint(tmp_path / "model"))
+    table = EmbeddingTable(ids, landmarks, ids, vectors, model_fingerprint(model))
     table.write(tmp_path / "e")
-    Gallery.build(tmp_path / "e", tmp_path / "model", tmp_path / "gallery")
+    Gallery.build(tmp_path / "e", model, tmp_path / "gallery")
     return tmp_path / "gallery"
 
 

@@ -217,10 +217,9 @@ class Renewing:
 
 
 def _way_of(ways: Answering) -> Way:
-    search = "exact" if isinstance(ways.searcher, ExactSearcher) else "approximate"
     if ways.stack is not None:
-        return Way(search=search, recipe=ways.stack.recipe)
-    return Way(ways.use_penalty, search)
+        return Way(search=ways.search, recipe=ways.stack.recipe)
+    return Way(ways.use_penalty, ways.search)
 
 
 def _at_once(ways: Answering) -> int:

@@ -25,7 +25,6 @@ from cairn.recognize import Recognizer
 from cairn.rerank import Pipeline
 from cairn.rerank.nonlandmark import Penalty
 from cairn.runtime import Runtime
-from cairn.searchers import ExactSearcher
 from cairn.serve.lookups import Lookups
 from cairn.serve.photographs import pixels_to_match, preparer
 from cairn.serve.settings import ServeSettings
@@ -92,7 +91,7 @@ class Snapshot:
     @property
     def search(self) -> str:
         """How it is searched: exactly too where the index that is wanted is stale."""
-        return "exact" if isinstance(self.recognizer.searcher, ExactSearcher) else "approximate"
+        return self.recognizer.ways.search
 
     @property
     def stage_names(self) -> list[str]:
